@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.hooks_left import hooks_left
 from tests.recording.made import small_trace
 from tracetui.analysis.diff.compare import compare
 from tracetui.debugger.session import Event
@@ -87,7 +88,7 @@ def _prompts(count: int) -> Iterator[float]:
         engine.run(Prompts(ids=(ids,)), Gate())
         events.clear()
         yield number / count
-    left = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+    left = hooks_left(model)
     engine.close()
     if left:
         raise AssertionError(f"{left} hooks are left")

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 import tracetui
+from tests.hooks_left import hooks_left
 from tests.tracer.models import prompt, tiny_llama
 
 
@@ -56,13 +57,9 @@ def broken() -> Iterator[Broken]:
     """Afterwards no hook is left, on it or on all modules."""
     model = Broken()
     yield model
-    assert hooks(model) == 0
+    assert hooks_left(model) == 0
     assert not torch_module._global_forward_pre_hooks
     assert not torch_module._global_forward_hooks
-
-
-def hooks(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
 def bad() -> torch.Tensor:
@@ -103,7 +100,7 @@ def test_several_stops_several_calls_and_nested_models(broken: Broken) -> None:
         around(torch.ones(3, 4))
         around(torch.ones(3, 4) * 4)
         broken(torch.ones(3, 4), again=True)
-        assert hooks(around) == 0
+        assert hooks_left(around) == 0
     message = r"inner\.first \(step 0\): absmax = 6"
     with pytest.raises(tracetui.StopHit, match=message), tracetui.stops("*.first if absmax > 5"):
         around(torch.ones(3, 4) * around(torch.ones(3, 4)).new_tensor(6))
@@ -168,7 +165,7 @@ def test_a_transformers_model_keeps_its_numbers_gradients_and_attention() -> Non
     assert torch.equal(plain, watched)
     watched.sum().backward()
     assert model.config._attn_implementation == before
-    assert hooks(model) == 0
+    assert hooks_left(model) == 0
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight[3, 5] = torch.nan
     with pytest.raises(tracetui.StopHit) as raised, tracetui.stops():

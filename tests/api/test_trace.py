@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import tracetui
+from tests.hooks_left import hooks_left
 from tests.tiny_moe import DEEPSEEK, whole_trace
 from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
 from tracetui.analysis.attention.call import causal, softmax
@@ -73,10 +74,6 @@ class Pair(nn.Module):
         return joined
 
 
-def hooks(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
-
-
 def test_the_name_is_the_package_and_the_function_however_it_is_imported() -> None:
     snippets = [
         "import tracetui; f = tracetui.trace",
@@ -117,7 +114,7 @@ def test_mode_hooks_and_gradients_are_left_alone_whatever_happens() -> None:
     assert found.tokens == ()
     with pytest.raises(ArithmeticError, match="of the model's own"):
         tracetui.trace(model, torch.ones(4, 3), torch.zeros(4, 2), fail=True)
-    assert hooks(model) == 0
+    assert hooks_left(model) == 0
     assert model.training
     assert torch.is_grad_enabled()
     assert all(map(torch.equal, before, model.parameters()))

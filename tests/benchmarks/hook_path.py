@@ -30,7 +30,7 @@ Call = tuple[str, str]
 
 
 class _Listener:
-    """Hears the calls that are made between a module's return and that of its hook."""
+    """Hears the calls that are made between a module's return and that of its call."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -47,7 +47,7 @@ class _Listener:
         if event == "return":
             if code.co_name == "forward" and frame.f_locals.get("self") is self._module:
                 self._listening = True
-            elif code.co_name in ("inner", "_call_impl") and frame.f_locals.get("self") is self._module:
+            elif code.co_name == "_wrapped_call_impl" and frame.f_locals.get("self") is self._module:
                 self._listening = False
         elif event == "call" and self._listening and code.co_filename.startswith(_HOUSE):
             self.calls.append((str(Path(code.co_filename).relative_to(_HOUSE)), code.co_name))

@@ -27,7 +27,7 @@ _ROUNDING = 2e-6
 def _recorded(model: nn.Module, *inputs: torch.Tensor) -> tuple[dict[str, Piece], Parallel | None, tuple[str, ...]]:
     trace = tracetui.trace(model, *(inputs or (IDS,))).recorded
     pieces = {record.key: (trace[record.key], record.place) for record in trace.records}
-    return pieces, trace.run.parallel, trace.run.notes
+    return pieces, trace.run.parallel, tuple(trace.run.notes)
 
 
 def _on_rank(rank: int, family: str, sizes: dict[str, int]) -> Any:

@@ -253,7 +253,7 @@ def test_a_tokenizer_that_isn_t_here_is_told_of_unless_there_is_none(
     def notes() -> tuple[str, ...]:
         path = tmp_path / "t.npz"
         assert tracetui("trace", REPO, "--layers", "1", "--tokens", IDS, "-o", str(path)).status == 0
-        return read_trace(path).run.notes
+        return tuple(read_trace(path).run.notes)
 
     hint = f"tokenizer.json: isn't in the hub's cache; `hf download {REPO} tokenizer.json` fetches it"
     put_in_cache(published, "config.json")

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from tests.hooks_left import hooks_left
 from tests.tracer.plain_forward import DENSE_EDITS, EDITS, EXPERT_EDITS, Forward, Ids, Numbers, Plain, PlainEdit
 from tests.tracer.recipes import recipe
 from tracetui.debugger.session import (
@@ -385,9 +386,8 @@ def check_calls(calls: Sequence[tuple[str, str]], plain: Forward, cut: Cut, wait
 def check_at_rest(engine: Engine, attention: str) -> None:
     """No hook is left on any module, no weight that may not stay in its place, and the kernels are the model's own."""
     model = engine.runnable.built.module
+    assert not hooks_left(model)
     for module in model.modules():
-        assert not module._forward_hooks
-        assert not module._forward_pre_hooks
         config = vars(module).get("config")
         if config is not None:
             assert config._attn_implementation == attention

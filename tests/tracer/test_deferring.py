@@ -33,7 +33,8 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call, record_module
 from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.deferred.observer import DeferringObserver
+from tracetui.tracer.capture.snapshots import Snapshots
+from tracetui.tracer.deferred.pass_log import PassLog
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.generation.decoding import Decoder
@@ -59,13 +60,13 @@ MODELS: dict[str, Callable[[], Any]] = {
 def deferred(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many steps were described at a time."""
     counts: list[int] = []
-    settle = DeferringObserver.settle
+    settle = PassLog.settle
 
-    def counted(self: DeferringObserver) -> None:
-        counts.extend([len(self._log)] if self._log else [])
+    def counted(self: PassLog) -> None:
+        counts.extend([len(self.steps)] if self.steps else [])
         settle(self)
 
-    monkeypatch.setattr(DeferringObserver, "settle", counted)
+    monkeypatch.setattr(PassLog, "settle", counted)
     return counts
 
 
@@ -212,6 +213,28 @@ def test_a_trace_that_nobody_looks_into_is_gone_with_its_name() -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("looks", [False, True])
+def test_what_a_trace_held_is_freed_with_its_name(looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[weakref.ref[torch.Tensor]] = []
+    let_go = Snapshots.let_go
+
+    def counted(self: Snapshots) -> None:
+        kept.extend(weakref.ref(value.captured) for value in self.values)
+        let_go(self)
+
+    monkeypatch.setattr(Snapshots, "let_go", counted)
+    model = tiny_llama()
+    gc.disable()
+    try:
+        trace = record_call(model, input_ids=prompt(), use_cache=False)
+        assert not looks or len(trace)
+        assert len([each for each in kept if each() is not None]) > 40
+        del trace
+        assert not [each for each in kept if each() is not None]
+    finally:
+        gc.enable()
+
+
 def test_weights_that_change_after_the_call_change_nothing_in_its_trace() -> None:
     model = tiny_gemma2()
     expected = list(record_call(model, input_ids=prompt(), use_cache=False).records)
@@ -296,7 +319,7 @@ def test_what_is_not_finite_and_goes_nowhere_is_told_with_its_weights(
     assert [weight.first for weight in later[0].bad_weights["bad"]] == [(2, 1)]
 
 
-def test_nothing_is_looked_at_by_itself_where_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nobody_waits_all_is_looked_at_together_when_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
 
     def counted(rows: Any) -> int | None:
@@ -305,9 +328,11 @@ def test_nothing_is_looked_at_by_itself_where_nobody_waits(monkeypatch: pytest.M
 
     monkeypatch.setattr("tracetui.tracer.capture.snapshots.first_not_finite", counted)
     trace = record_module(tiny_llama(), (), {"input_ids": prompt(), "use_cache": False}, stops=DEFAULT_STOPS)
-    assert len(looks) == 1
-    assert looks[0] > 40
+    # The first and the last row of the logits.
+    assert looks == [2]
     assert len(trace) > 40
+    assert len(looks) == 2
+    assert looks[1] > 40
 
 
 @pytest.mark.parametrize("name", ["gate_up_proj", "down_proj"])
@@ -324,8 +349,10 @@ def test_a_bad_weight_of_an_expert_is_named_both_ways(name: str) -> None:
 
 
 def test_experts_that_stand_in_their_module_are_described_later(deferred: list[int]) -> None:
-    record_call(tiny_mixture("mixtral"), input_ids=prompt(rows=2), use_cache=False)
-    assert max(deferred) > 3 * 2
+    trace = record_call(tiny_mixture("mixtral"), input_ids=prompt(rows=2), use_cache=False)
+    assert not deferred
+    assert len(trace) > 40
+    assert len(deferred) == 1
 
 
 def test_somebody_s_own_sdpa_is_run_and_described_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

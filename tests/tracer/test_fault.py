@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import tracetui
+from tests.hooks_left import hooks_left
 from tests.tracer.recipes import recipe
 from tracetui.debugger.fault import ModelError
 from tracetui.debugger.session import Event, Failed, Finished, Sourced, until_end
@@ -67,10 +68,6 @@ class Outer(nn.Module):
         return made
 
 
-def hooks(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
-
-
 @pytest.mark.parametrize("error", [KeyError("a [key]\n\x1b[2J"), RuntimeError("not enough memory"), MemoryError()])
 def test_the_failing_module_its_inputs_and_its_line_are_found(error: Exception) -> None:
     model, x = Outer(error), torch.randn(3, 4)
@@ -80,7 +77,7 @@ def test_the_failing_module_its_inputs_and_its_line_are_found(error: Exception) 
             model(x)
         lines = raised_at(model, watch.running, error)
         found = fault_of(model, watch.running, recorder, error)
-    assert hooks(model) == 0
+    assert hooks_left(model) == 0
     assert (found.path, found.kind) == ("inner", "Inner")
     assert found.error.startswith(type(error).__name__)
     assert "\x1b" not in found.error
@@ -138,7 +135,7 @@ def test_a_recipes_model_fails_in_the_middle_and_runs_again_once_it_is_whole(tmp
         np.testing.assert_array_equal(trace[record.key], reference[record.key], err_msg=record.key)
     write_trace(trace, tmp_path / "t.npz")
     assert read_trace(tmp_path / "t.npz").records == trace.records
-    assert hooks(module) == 0
+    assert hooks_left(module) == 0
     assert all(slot.look(owner) is slot.placeholder for owner, slot in engine.runnable.weights.all_slots())
     mend()
     np.testing.assert_array_equal(engine.run(recipe().prompts, Gate())["logits"], reference["logits"])

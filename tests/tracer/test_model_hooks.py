@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.hooks_left import hooks_left
 from tests.tracer.models import prompt, tiny_llama
+from tracetui.models.recordable.watched_call import watched_call
 from tracetui.recording.record import Record
 from tracetui.recording.stepping import encloses
 from tracetui.recording.trace import RunInfo, Trace
@@ -43,13 +44,6 @@ def returned_by(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
 
 def watched(recorder: Recorder) -> Pass:
     return Pass(recorder, Editor(recorder))
-
-
-def hook_count(model: nn.Module) -> int:
-    return sum(
-        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._forward_pre_hooks_with_kwargs)
-        for module in model.modules()
-    )
 
 
 def traced(model: nn.Module, **inputs: Any) -> Trace:
@@ -152,7 +146,7 @@ def test_a_tuples_tensors_are_parts_and_repeated_calls_are_numbered() -> None:
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_leaving_in_the_middle_leaves_no_hook_behind(stop_at: str, error: type[BaseException]) -> None:
     model = tiny_llama()
-    before = hook_count(model), model.config._attn_implementation
+    before = hooks_left(model), model.config._attn_implementation
 
     def arrived(record: Record) -> None:
         if record.site == stop_at:
@@ -164,22 +158,37 @@ def test_leaving_in_the_middle_leaves_no_hook_behind(stop_at: str, error: type[B
         ModelHooks(model, watched(Recorder(RunInfo(), (), arrived))),
     ):
         model(input_ids=prompt(), use_cache=False)
-    assert (hook_count(model), model.config._attn_implementation) == before
+    assert (hooks_left(model), model.config._attn_implementation) == before
 
 
 def test_failing_half_way_through_putting_hooks_on_takes_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_llama()
     calls = 0
 
-    def fails_later(function: Any, site: Any) -> Any:
+    def fails_later(*about: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls > 10:
             raise MemoryError
-        return partial(function, site)
+        return watched_call(*about)
 
-    monkeypatch.setattr("tracetui.tracer.hooks.model_hooks.partial", fails_later)
+    monkeypatch.setattr("tracetui.tracer.hooks.module_calls.watched_call", fails_later)
     with pytest.raises(MemoryError), ModelHooks(model, watched(Recorder(RunInfo(), (), Gate().arrived))):
         pass
     assert calls == 11
-    assert hook_count(model) == 0
+    assert hooks_left(model) == 0
+
+
+def test_hooks_of_somebody_else_are_heard_first_and_what_they_change_is_recorded() -> None:
+    model = tiny_llama()
+    inner = model.model.layers[0].mlp
+    told = [
+        inner.register_forward_pre_hook(lambda _, args: (args[0] * 0,)),
+        inner.up_proj.register_forward_hook(lambda *about: about[2] + 1),
+    ]
+    trace = traced(model)
+    for each in told:
+        each.remove()
+    assert (trace["model.layers.0.mlp.up_proj"] == 1).all()
+    assert not trace["model.layers.0.mlp.gate_proj"].any()
+    assert trace.records[0].site == "model.embed_tokens"

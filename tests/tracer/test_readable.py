@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import tracetui
+from tests.hooks_left import hooks_left
 
 
 class Refusing(torch.Tensor):
@@ -117,4 +118,4 @@ def test_stops_of_two_threads_over_one_model_are_each_threads_own() -> None:
         thread.join()
     assert len(left) == 2
     assert all(np.isnan(left))
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert not hooks_left(model)

@@ -27,6 +27,7 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from tests.hooks_left import hooks_left
 from tests.tracer.recipes import CONFIG
 from tracetui import paths
 from tracetui.commands.screen import debugger_app
@@ -375,8 +376,7 @@ async def session(
     assert app.closed
     assert not live._thread.is_alive()
     if engine is not None:
-        module = engine.runnable.built.module
-        assert not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
+        assert not hooks_left(engine.runnable.built.module)
     return actions, (last, standing)
 
 

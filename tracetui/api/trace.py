@@ -32,8 +32,7 @@ class Trace:
     def __init__(self, recorded: Recorded, hits: Sequence[Hit] = ()) -> None:
         self.recorded = recorded
         """The plain data below this object."""
-        self.hits = tuple(hits)
-        """Where the stops of its run held, in order: `.stop.text`, `.index` of the record, `.told` values."""
+        self._hits = hits
 
     def __repr__(self) -> str:
         return trace_line(self.recorded)
@@ -53,6 +52,12 @@ class Trace:
     def __getitem__(self, key: str | Record) -> Array:
         """The whole values of a site, `site@pass` or record. Raises KeyError, NotKeptError if only statistics."""
         return self.read(key)
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """Where the stops of its run held, in order: `.stop.text`, `.index` of the record, `.told` values."""
+        # What nobody has looked into yet nobody has looked through for stops either.
+        return tuple(self._hits) if len(self.recorded) else ()
 
     @property
     def records(self) -> Sequence[Record]:

@@ -69,7 +69,7 @@ def page_of_recording(trace: Trace, path: Path) -> StartPage:
         dtype=str(run.recipe.get("dtype", "")),
         weights=_tokens(trace),
         tokenizer=run.tokenizer,
-        notes=run.notes,
+        notes=tuple(run.notes),
         # Of somebody's own tensors no statistics are stored: to look for NaN would read the whole file.
         stops=() if trace.dump else DEFAULT_STOPS,
         recording=_recording(trace, path),

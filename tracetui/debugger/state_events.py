@@ -120,7 +120,7 @@ def _opened(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
         what="",
         outline=outline,
         tokenizer=trace.run.tokenizer,
-        notes=trace.run.notes,
+        notes=tuple(trace.run.notes),
         trace=trace,
         frontier=len(trace),
         cursor=len(trace) - 1 if whole or not len(trace) else 0,
@@ -133,7 +133,9 @@ def _viewed(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
     """The cursor stays at its record where the other view has it."""
     here = trace.find(state.record.key) if state.cursor >= 0 else None
     cursor = len(trace) - 1 if here is None else here.index
-    known = replace(state, trace=trace, outline=outline, notes=trace.run.notes, frontier=len(trace), health=NO_MARKS)
+    known = replace(
+        state, trace=trace, outline=outline, notes=tuple(trace.run.notes), frontier=len(trace), health=NO_MARKS
+    )
     return replace(known, cursor=cursor, following=False, overview=state.overview and here is None)
 
 

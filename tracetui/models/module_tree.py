@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from tracetui.models.recordable.watched_call import INSTEAD, is_watched_call
+
 Made = TypeVar("Made")
-_OTHERS = ("config", "forward", "_compiled_call_impl")
-"""A module may be given another configuration, another forward, or be compiled where it stands."""
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -43,6 +43,7 @@ class Fingerprint:
     """Of a model as it is now; keeps nothing of it alive. To compare it costs a small part of what it tells for.
 
     What stands at a place is told by identity: no module that is known can have been freed while all of them live.
+    Whole lists are compared, so that hardly a step is the interpreter's.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -50,67 +51,69 @@ class Fingerprint:
         every = list(modules)
         self._forwards = {each.__class__: getattr(each.__class__, "forward", None) for each in every}
         """By the classes of modules, what they run."""
-        self._modules = [(ref(each), each.__class__, *_built(each.__dict__)) for each in every]
-        parameters = [own for each in every for own in each._parameters.values()]
-        self._may_be_lazy = any(is_lazy(each) for each in parameters if each is not None)
-        self._tensors = self._values(parameters, [own for each in every for own in each._buffers.values()])
+        self._living = [ref(each) for each in every]
+        self._may_be_lazy = any(
+            is_lazy(own) for each in every for own in each.__dict__.get("_parameters", _NONE).values()
+        )
+        self._built, self._tensors = self._as_built(every), self._held(every)
 
     @property
     def fits(self) -> bool:
         """Whether all is as it was."""
-        tensors = self._held()
-        return tensors is not None and self._values(*tensors) == self._tensors
+        modules = self._there()
+        return modules is not None and self._as_built(modules) == self._built and self._held(modules) == self._tensors
 
     @property
     def fits_but_for_tensors(self) -> bool:
         """Whether all is as it was, whichever parameters and buffers stand in the modules now."""
-        return self._held() is not None
+        modules = self._there()
+        return modules is not None and self._as_built(modules) == self._built
 
-    def _held(self) -> tuple[list[torch.Tensor | None], list[torch.Tensor | None]] | None:
-        """The parameters and buffers that there are now; None where the modules aren't what they were."""
-        parameters: list[torch.Tensor | None] = []
-        buffers: list[torch.Tensor | None] = []
+    def _there(self) -> list[nn.Module] | None:
+        """All modules, if they run what they did."""
         if any(getattr(kind, "forward", None) is not forward for kind, forward in self._forwards.items()):
             return None
-        for living, kind, parts, others in self._modules:
-            module = living()
-            if module is None or module.__class__ is not kind:
-                return None
-            # Not getattr: nn.Module's own is slow where there is none.
-            own = module.__dict__
-            held = own.get("_modules")
-            if (held or parts) and (type(held) is not dict or [*held, *map(id, held.values())] != parts):
-                return None
-            if (others or not own.keys().isdisjoint(_OTHERS)) and _others(own) != others:
-                return None
-            parameters += own.get("_parameters", {}).values()
-            if own.get("_buffers"):
-                buffers += own["_buffers"].values()
-        return parameters, buffers
+        modules = [living() for living in self._living]
+        return None if None in modules else cast("list[nn.Module]", modules)
 
-    def _values(
-        self, parameters: Sequence[torch.Tensor | None], buffers: Sequence[torch.Tensor | None]
-    ) -> list[object]:
-        """Which parameters they are, of which shapes, as `data` may be set, and what has no values.
+    @staticmethod
+    def _as_built(modules: Sequence[nn.Module]) -> tuple[list[object], ...]:
+        """The classes of modules, their parts, and what else they may have been given."""
+        own = [module.__dict__ for module in modules]
+        parts = [held if type(held := each.get("_modules")) is dict else _NONE for each in own]
+        return (
+            [module.__class__ for module in modules],
+            [*map(len, parts)],
+            [*chain.from_iterable(parts)],
+            [id(held) for each in parts if each for held in each.values()],
+            [_given(each) for each in own if "config" in each or "forward" in each or each.get(INSTEAD)],
+        )
+
+    def _held(self, modules: Sequence[nn.Module]) -> tuple[list[object], ...]:
+        """Which parameters they have, of which shapes, as `data` may be set, and what has no values.
 
         A buffer may be another in each call.
         """
-        there = [each for each in parameters if each is not None]
-        values = [each.is_meta for each in (*there, *buffers) if each is not None]
-        if self._may_be_lazy:
-            return [*map(id, parameters), *(None if is_lazy(each) else each.shape for each in there), *values]
-        return [*map(id, parameters), *[each.shape for each in there], *values]
+        own = [module.__dict__ for module in modules]
+        parameters = [each.get("_parameters", _NONE) for each in own]
+        there = [weight for each in parameters if each for weight in each.values() if weight is not None]
+        buffers = [each["_buffers"] for each in own if each.get("_buffers")]
+        return (
+            [*map(len, parameters)],
+            [id(held) for each in parameters if each for held in each.values()],
+            [None if self._may_be_lazy and is_lazy(each) else each.shape for each in there],
+            [each.is_meta for each in chain(there, *(each.values() for each in buffers)) if each is not None],
+        )
 
 
-def _built(own: Mapping[str, Any]) -> tuple[list[object], list[int]]:
-    """A module's parts, of a script module none, and what else it may have been given."""
-    held = own.get("_modules")
-    parts = [*held, *map(id, held.values())] if type(held) is dict else []
-    return parts, _others(own)
+_NONE: Mapping[str, Any] = {}
+"""Of a script module, whose parts are kept otherwise."""
 
 
-def _others(own: Mapping[str, Any]) -> list[int]:
-    return [id(own[name]) for name in _OTHERS if name in own]
+def _given(own: Mapping[str, Any]) -> tuple[int, ...]:
+    """Which module it is, and which configuration, forward and call it was given; a watch changes nothing of these."""
+    call = own.get(INSTEAD)
+    return id(own), id(own.get("config")), id(own.get("forward")), id(None if is_watched_call(call) else call)
 
 
 class KnownModel:
@@ -126,6 +129,13 @@ class KnownModel:
     def modules(self) -> dict[str, nn.Module]:
         """All modules by their paths, each once, in their order; somebody keeps the model alive."""
         return {path: module for path, living in self._modules if (module := living()) is not None}
+
+    @property
+    def model(self) -> nn.Module:
+        """The whole model."""
+        model = self._modules[0][1]()
+        assert model is not None
+        return model
 
     def with_others(self, others: Mapping[str, nn.Module]) -> KnownModel:
         """The same model while other modules stand at some paths, and nothing of what is inside those."""
@@ -151,6 +161,10 @@ class PartlyKnownModel(KnownModel):
         self._standing = {
             path: others.get(path, module) for path, module in whole.modules.items() if not path.startswith(inside)
         }
+
+    @property
+    def model(self) -> nn.Module:
+        return self._standing[""]
 
     @property
     def modules(self) -> dict[str, nn.Module]:

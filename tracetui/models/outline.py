@@ -45,7 +45,7 @@ def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
 
 def outline_of_module(known: KnownModel) -> Module:
     """The tree of a module that exists already: a model of transformers with its checkpoint's names, else its own."""
-    model, made = known.modules[""], known.once(_outlines)
+    model, made = known.model, known.once(_outlines)
     config = getattr(model, "config", None)
     counts = experts_per_token(config), configured_experts(config)
     if counts not in made:

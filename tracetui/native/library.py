@@ -13,6 +13,12 @@ _INTERFACE = 6
 """What interface.c says, raised whenever a function comes or its arguments change."""
 
 
+def address_of(content: bytearray) -> int:
+    """Where bytes lie, which may not grow meanwhile."""
+    # Of an array of its length ctypes would make a type, and keep it until the collector comes.
+    return ctypes.addressof(ctypes.c_char.from_buffer(content)) if content else 0
+
+
 @cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it wasn't built, is switched off, or is another version's or processor's."""

@@ -9,7 +9,8 @@ from functools import cache
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 
-from tracetui.native.library import library
+from tracetui.native.library import address_of, library
+from tracetui.native.threads import run_in_parts
 
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
 """The dtypes that it knows, by the names that torch and numpy give them."""
@@ -17,6 +18,7 @@ Rows: TypeAlias = "array[int]"
 """Where floats lie, in an `array("q")`: of each row the address of its first element, their number and their kind."""
 _NUMBERS = 3
 """Of a row."""
+_BYTES = 8 * _NUMBERS
 
 
 class FloatSums(NamedTuple):
@@ -42,9 +44,13 @@ def sums_of(rows: Rows) -> list[FloatSums] | None:
     add = _add_statistics()
     if add is None:
         return None
-    count = len(rows) // _NUMBERS
-    sums = bytearray(_LAYOUT.size * count)
-    add(rows.buffer_info()[0], count, (ctypes.c_char * len(sums)).from_buffer(sums))
+    sums = bytearray(_LAYOUT.size * (len(rows) // _NUMBERS))
+    where, made = rows.buffer_info()[0], address_of(sums)
+
+    def add_part(first: int, end: int) -> None:
+        add(where + first * _BYTES, end - first, made + first * _LAYOUT.size)
+
+    run_in_parts(add_part, rows[1::_NUMBERS])
     return list(map(FloatSums._make, _LAYOUT.iter_unpack(sums)))
 
 
@@ -54,7 +60,17 @@ def first_not_finite(rows: Rows) -> int | None:
     None where there is no library.
     """
     find = finder()
-    return None if find is None else find(rows.buffer_info()[0], len(rows) // _NUMBERS)
+    if find is None:
+        return None
+    where, found = rows.buffer_info()[0], [len(rows) // _NUMBERS]
+
+    def find_in_part(first: int, end: int) -> None:
+        place = find(where + first * _BYTES, end - first)
+        if place < end - first:
+            found.append(first + place)
+
+    run_in_parts(find_in_part, rows[1::_NUMBERS])
+    return min(found)
 
 
 @cache

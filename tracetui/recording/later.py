@@ -13,8 +13,8 @@ Key = TypeVar("Key")
 class Once:
     """Work that is done when it is first asked for, on whatever thread; others wait for it."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work: Callable[[], None] | None = work
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work: Callable[[], object] | None = work
         self._lock = RLock()
 
     def __call__(self) -> None:
@@ -29,9 +29,11 @@ class Once:
 class LaterSequence(Sequence[Item]):
     """What a sequence holds once some work is done."""
 
-    def __init__(self, items: Sequence[Item], fill: Once) -> None:
+    def __init__(self, items: Sequence[Item], fill: Once, ahead: Callable[[], Sequence[Item]] = tuple) -> None:
+        """ahead: those of them that are there before anything is done."""
         self._items = items
         self._fill = fill
+        self.ahead = ahead
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
@@ -48,6 +50,14 @@ class LaterSequence(Sequence[Item]):
     def __iter__(self) -> Iterator[Item]:
         self._fill()
         return iter(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple | list | LaterSequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return tuple, (list(self),)

@@ -29,7 +29,7 @@ class RunInfo:
     tokenizer: str = ""
     """In words, as the screen shows it."""
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
     """Remarks that belong beside every result, such as that random weights predict nothing."""
     started: str = ""
     """When, as `2026-03-01T12:00:00Z`; empty where it isn't known."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tracetui.errors import RunError
+from tracetui.recording.later import LaterSequence
 from tracetui.recording.statistics import Statistics, of_array, of_rows
 
 Array = npt.NDArray[Any]
@@ -94,6 +95,15 @@ class StatisticsValue:
 
 def statistics_of(values: Sequence[Value]) -> list[Statistics]:
     """Of each, in order; of all whose floats lie in memory in one call of compiled code."""
+    if isinstance(values, LaterSequence):
+        # First: what is done to have them all asks of each whether it is finite.
+        _learn(values.ahead())
+    _learn(values)
+    return [value.statistics() for value in values]
+
+
+def _learn(values: Iterable[Value]) -> None:
+    """Have values know their statistics whose floats lie in memory."""
     waiting: dict[int, Any] = {}
     rows = array("q")
     for value in values:
@@ -105,7 +115,6 @@ def statistics_of(values: Sequence[Value]) -> list[Statistics]:
     for value, statistics in zip(waiting.values(), of_rows(rows), strict=True):
         if statistics is not None:
             value.know(statistics)
-    return [value.statistics() for value in values]
 
 
 def magnitudes(array: Array) -> Array:

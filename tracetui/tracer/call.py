@@ -15,7 +15,7 @@ from tracetui.expr.known_sites import sites_of
 from tracetui.expr.model_facts import ModelFacts, check_all
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.models.given import described, tokens_of
-from tracetui.models.module_tree import known_model
+from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.models.outline import outline_of_module
 from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.recordable.unshown import unshown
@@ -64,17 +64,23 @@ def record_module(
     known = known_model(model)
     check_watchable(known)
     gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits), notices=False)
-    run = described(model, known, wrapper)
-    run = replace(run, notes=(*run.notes, *unshown(known)))
-    run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
+    run = _run_of(model, known, wrapper, edits)
     outline, tokens = outline_of_module(known), tokens_of(args, kwargs)
     if names is not None and run.parallel is None:  # a rank may lack what another one has
         _check(run, outline, tokens, stops, edits, keep, names)
     store = ValueStore(ROOM, lambda: available_bytes() // 2)
     recorder = Recorder(run, tokens, gate.arrived, keep=keep, matrices=matrices, store=store, outline=outline)
-    recorder.reads(sampled_prints(known))
+    recorder.reads(prints := sampled_prints(known))
     gate.begin(recorder.trace)
-    watched = Pass(recorder, editor := Editor(recorder, gate.edits), gate, describes_when_asked=True, looks_late=True)
+    watched = Pass(
+        recorder,
+        editor := Editor(recorder, gate.edits),
+        gate,
+        describes_when_asked=True,
+        looks_late=True,
+        are_weights_same=prints.are_same,
+        copied=wrapper is not model and isinstance(wrapper, nn.DataParallel),
+    )
     with alone(recorder), torch.no_grad(), ModelHooks(model, watched, known) as watch:
         try:
             wrapper(*args, **kwargs)
@@ -86,6 +92,12 @@ def record_module(
         recorder.settle()
         emit(Tallied(gate.tallies, editor.tallies))
     return recorder.finished(editor.notes)
+
+
+def _run_of(model: nn.Module, known: KnownModel, wrapper: nn.Module, edits: Sequence[Edit]) -> RunInfo:
+    run = described(model, known, wrapper)
+    run = replace(run, notes=(*run.notes, *unshown(known)))
+    return replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
 
 
 def _check(

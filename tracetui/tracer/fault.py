@@ -17,6 +17,7 @@ from torch import nn
 from tracetui.debugger.fault import Fault
 from tracetui.errors import in_words
 from tracetui.models.ranks.local import local_tensor
+from tracetui.models.recordable.watched_call import is_watched_call_code
 from tracetui.recording.record import when
 from tracetui.text import visible
 from tracetui.tracer.capture.readable import is_readable
@@ -96,14 +97,15 @@ def _calls(error: BaseException) -> list[_Call]:
         if frame.f_code is _CALL:
             said = frame.f_locals
             found.append(_Call(said["self"], said["args"], said["kwargs"]))
-        elif found and not _is_torchs_own_call(frame):
+        elif found and not _is_between_calls(frame):
             found[-1].places.append((frame.f_code.co_filename, traceback.tb_lineno))
         traceback = traceback.tb_next
     return found
 
 
-def _is_torchs_own_call(frame: FrameType) -> bool:
-    return frame.f_code.co_filename == _CALL.co_filename
+def _is_between_calls(frame: FrameType) -> bool:
+    """Whether a frame is torch's own way of calling a module, or that of a watch."""
+    return frame.f_code.co_filename == _CALL.co_filename or is_watched_call_code(frame.f_code)
 
 
 def _innermost(model: nn.Module, running: Sequence[Frame], calls: Sequence[_Call]) -> tuple[Frame | None, _Call | None]:

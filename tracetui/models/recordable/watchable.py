@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from tracetui.errors import InputError
 from tracetui.models.module_tree import KnownModel
+from tracetui.models.recordable.watched_call import INSTEAD, is_watched_call
 
 
 def check_watchable(known: KnownModel) -> None:
@@ -27,7 +28,8 @@ def _check(modules: Mapping[str, nn.Module]) -> None:
 
 def _problem(module: nn.Module) -> str | None:
     kind: Any = type(module)
-    if _is_compiled(kind) or module.__dict__.get("_compiled_call_impl") is not None or _is_optimised(module.forward):
+    call = module.__dict__.get(INSTEAD)
+    if _is_compiled(kind) or not (call is None or is_watched_call(call)) or _is_optimised(module.forward):
         return "is compiled by torch.compile, whose inside can't be watched; trace the model that was compiled"
     if _is_script(kind):
         return "is a script module, whose inside can't be watched; trace the Python model that it was made from"

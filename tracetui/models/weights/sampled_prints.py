@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from typing import NamedTuple
+from weakref import ReferenceType, ref
 
 import torch
 from torch import nn
 
 from tracetui.models.module_tree import KnownModel
-from tracetui.recording.weight_prints import WeightPrint, sampled_places
+from tracetui.native.library import address_of
+from tracetui.native.samples import taker
+from tracetui.recording.weight_prints import SAMPLED, WeightPrint, sampled_places
+
+
+class _WeightSample(NamedTuple):
+    """Of one weight."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    start: int
+    """Where its elements begin among the bytes of all that were taken together."""
+    alone: torch.Tensor | None = None
+    """The elements of one that was asked by itself."""
 
 
 class SampledPrints(Mapping[str, WeightPrint]):
     """The elements are taken at once, as a program may change its weights; they become numbers when somebody looks."""
 
-    def __init__(self, taken: Mapping[str, tuple[torch.Tensor, torch.Size]]) -> None:
-        """taken: of each weight its sample, in its own dtype, and its shape."""
-        self._taken = taken
+    def __init__(
+        self,
+        samples: Mapping[str, _WeightSample],
+        together: bytearray,
+        again: Callable[[], bytearray | None] = lambda: None,
+    ) -> None:
+        """together: the bytes of all elements that were taken together. again: those of the same as they are now."""
+        self._samples, self._together, self._again = samples, together, again
         self._made: dict[str, WeightPrint] = {}
 
     def __len__(self) -> int:
-        return len(self._taken)
+        return len(self._samples)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._taken)
+        return iter(self._samples)
+
+    def are_same(self) -> bool:
+        """Whether all these elements are now what they were; False where nobody can tell."""
+        return self._again() == self._together
 
     def __getitem__(self, name: str) -> WeightPrint:
         if name not in self._made:
-            sample, shape = self._taken[name]
-            dtype = str(sample.dtype).removeprefix("torch.")
-            self._made[name] = WeightPrint(tuple(shape), dtype, "", "", tuple(sample.float().tolist()))
+            shape, dtype, start, sample = self._samples[name]
+            if sample is None:
+                end = start + min(SAMPLED, shape.numel()) * dtype.itemsize
+                sample = torch.frombuffer(self._together[start:end], dtype=dtype)
+            kind = str(dtype).removeprefix("torch.")
+            self._made[name] = WeightPrint(tuple(shape), kind, "", "", tuple(sample.float().tolist()))
         return self._made[name]
 
 
@@ -40,16 +68,65 @@ def sampled_prints(known: KnownModel) -> SampledPrints:
 
     Parameters of subclasses of Tensor (sharded, quantised) are left out: what an element of theirs is they alone know.
     """
-    taken: dict[str, tuple[torch.Tensor, torch.Size]] = {}
+    together = known.once(_Together)
+    taken = together.taken()
+    if taken is not None:
+        return SampledPrints(together.samples, taken, together.taken)
+    samples: dict[str, _WeightSample] = {}
     modules = known.modules
-    with torch.no_grad():
-        for name, path, own in known.once(_parameters):
+    for name, path, own in _parameters(modules):
+        weight = modules[path]._parameters[own]
+        # Whatever the device has no kernel for isn't remembered.
+        with suppress(RuntimeError, NotImplementedError):
+            if weight is not None and _is_plain(weight):
+                alone = weight.detach().take(_places(weight.numel(), weight.device))
+                samples[name] = _WeightSample(weight.shape, weight.dtype, 0, alone)
+    return SampledPrints(samples, bytearray())
+
+
+class _Together:
+    """The weights of a model that stays as it is built, all of whose samples compiled code takes in one call."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.samples: dict[str, _WeightSample] = {}
+        self._rows, self._bytes = array("q"), 0
+        self._weights: list[tuple[ReferenceType[torch.Tensor], torch.dtype]] = []
+        self._places: list[torch.Tensor] = []
+        """Kept for as long as their addresses are."""
+        self._are_all = taker() is not None
+        for name, path, own in _parameters(modules):
             weight = modules[path]._parameters[own]
-            # Whatever the device has no kernel for isn't remembered.
-            with suppress(RuntimeError, NotImplementedError):
-                if weight is not None and _is_plain(weight):
-                    taken[name] = weight.take(_places(weight.numel(), weight.device)), weight.shape
-    return SampledPrints(taken)
+            if weight is not None and _is_plain(weight):
+                self._add(name, weight)
+
+    def _add(self, name: str, weight: torch.Tensor) -> None:
+        self._are_all = self._are_all and _lies_in_a_row(weight)
+        places = _places(weight.numel(), torch.device("cpu"))
+        self._places.append(places)
+        self._weights.append((ref(weight), weight.dtype))
+        self.samples[name] = _WeightSample(weight.shape, weight.dtype, self._bytes)
+        self._rows.extend((0, weight.itemsize, places.data_ptr(), len(places)))
+        self._bytes += weight.itemsize * len(places)
+
+    def taken(self) -> bytearray | None:
+        """The elements of all as they are now; None where they have to be asked for one by one."""
+        take, rows = taker(), self._rows[:]
+        if take is None or not self._are_all:
+            return None
+        for place, (living, dtype) in enumerate(self._weights):
+            weight = living()
+            if weight is None or weight.dtype is not dtype or not _lies_in_a_row(weight):
+                return None
+            # The address to be read by: for one to be written to torch would copy what a record shares.
+            rows[4 * place] = weight.const_data_ptr()  # type: ignore[attr-defined]
+        elements = bytearray(self._bytes)
+        take(rows.buffer_info()[0], len(self._weights), address_of(elements))
+        return elements
+
+
+def _lies_in_a_row(weight: torch.Tensor) -> bool:
+    """Whether the elements lie in this machine's memory in their order."""
+    return weight.is_cpu and weight.is_contiguous() and not weight.is_neg()
 
 
 def _parameters(modules: Mapping[str, nn.Module]) -> list[tuple[str, str, str]]:

@@ -99,6 +99,12 @@ class Latents:
         """Let go of what `roles` described last: it holds the projection's weight."""
         self._last = None
 
+    def forget(self) -> None:
+        """There is no next pass: keep no module alive."""
+        self._given.clear()
+        self._cached.clear()
+        self._last = None
+
     def _with_earlier(self, call: KernelCall, latent: torch.Tensor) -> torch.Tensor:
         """The latents [B,S,R] of all keys: this pass's after those of the passes before it."""
         earlier = self._cached.get(call.module)

@@ -17,7 +17,6 @@ from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record,
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value
 from tracetui.recording.weight_prints import WeightPrints
-from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.capture.captures import Captures
 from tracetui.tracer.capture.later_trace import later_trace
 from tracetui.tracer.capture.sources import Sources
@@ -44,7 +43,7 @@ class Recorder:
         matrices: tuple[MatrixRole, ...] = (),
     ) -> None:
         """matrices: which of attention's are recorded beside what each kernel received."""
-        self._wanted = keep
+        self.wanted = keep
         self.store = store or ValueStore(ROOM, 2**63)
         self.matrices = matrices
         self._records: list[Record] = []
@@ -89,7 +88,7 @@ class Recorder:
     @property
     def keeps_all(self) -> bool:
         """Whether every value stays as it was captured until its pass is over, and nothing is computed beside."""
-        return self._wanted.everything and not self.matrices and self.store.may_hold
+        return self.wanted.everything and not self.matrices and self.store.may_hold
 
     @property
     def count(self) -> int:
@@ -254,20 +253,6 @@ class Recorder:
         """Change the site of the newest record, before any other follows it."""
         self.trace.renamed(record.index, site)
 
-    def record_matrices(
-        self,
-        path: str,
-        described: AttentionCall,
-        given: Mapping[str, tuple[torch.Tensor, Record]],
-        depth: int,
-        roles: tuple[MatrixRole, ...],
-    ) -> None:
-        """Record matrices of the attention call whose inputs, by role, have just been recorded."""
-        stored = {role: self.trace.value(record) for role, (_, record) in given.items()}
-        tensors = {role: tensor for role, (tensor, _) in given.items()}
-        for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, roles):
-            self.add(value, None, site, depth, path, given["q"][1].call, part=given["q"][1].part)
-
     def attention_call(self, key: str, call: AttentionCall) -> None:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
@@ -287,14 +272,22 @@ class Recorder:
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
-        describe, self.when_asked = self.when_asked, None
-        if describe is None:
-            self.settle()
-            self.forget()
-            closed = self.trace.closed()
-        else:
-            closed = later_trace(self.trace, describe)
-        missed = self._wanted.unmatched(record.site for record in self._records)
-        own = (*(text for _, text in self.notes), *notes)
-        notes = (*own, *self.store.notes, *(f"--keep {text}: no site has that name" for text in missed))
-        return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)
+        if self.when_asked is not None:
+            return replace(self._closed_when_asked(self.when_asked, notes), complete=True)
+        self.settle()
+        self.forget()
+        closed = self.trace.closed()
+        return replace(closed, run=replace(closed.run, notes=self._told(notes)), complete=True)
+
+    def _closed_when_asked(self, describe: Callable[[], None], notes: Sequence[str]) -> Trace:
+        """The same, described when somebody looks into it."""
+        told: list[str] = []
+        self.when_asked = None
+        work = (describe, lambda: told.extend(self._told(notes)))
+        return later_trace(self.trace, lambda: [each() for each in work], told, lambda: self.snapshots.values)
+
+    def _told(self, notes: Sequence[str]) -> tuple[str, ...]:
+        """All that belongs beside the result."""
+        missed = self.wanted.unmatched(record.site for record in self._records)
+        unmatched = (f"--keep {text}: no site has that name" for text in missed)
+        return (*self.trace.run.notes, *(text for _, text in self.notes), *notes, *self.store.notes, *unmatched)

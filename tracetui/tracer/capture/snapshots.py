@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -110,18 +110,25 @@ class Snapshots:
     def are_finite(self) -> bool:
         """Whether all values are; afterwards each of them knows. Those of a device are waited for."""
         self._store.copies.finish()
-        waiting, places = self.values[self._looked_at :], list[int]()
+        numbers = range(self._looked_at, len(self.values))
         self._looked_at, self.unseen_bytes = len(self.values), 0
-        for value in waiting:
-            if (row := floats_in(value.captured)) is not None:
+        return self.look_at(numbers)
+
+    def look_at(self, numbers: Iterable[int]) -> bool:
+        """Whether nothing is known not to be finite once somebody has looked at these values too."""
+        waiting, places = list[int](), list[int]()
+        for number in numbers:
+            value = self.values[number]
+            if not value.is_looked_at and (row := floats_in(value.captured)) is not None:
+                waiting.append(number)
                 places += row
             elif not value.all_finite():
-                return self._look_at_each(waiting)
-        rows = array("q", places)
-        if first_not_finite(rows) != len(rows) // 3:
-            return self._look_at_each(waiting)
-        for value in waiting:
-            value.finite = True
+                self.not_finite.add(number)
+        if waiting and first_not_finite(array("q", places)) != len(waiting):
+            self.not_finite.update(number for number in waiting if not self.values[number].all_finite())
+        else:
+            for number in waiting:
+                self.values[number].finite = True
         return not self.not_finite
 
     @property
@@ -141,11 +148,28 @@ class Snapshots:
         value = self.value(about)
         return about.cpu() if value is None else value.at_hand.cpu()
 
+    def are_ends_finite(self, numbers: Iterable[int]) -> bool:
+        """Whether the first and the last row of each of these values is; of one that lies in no rows, all of it."""
+        places, others = list[int](), list[int]()
+        for number in numbers:
+            tensor = self.values[number].captured
+            row, width = floats_in(tensor), tensor.shape[-1] if tensor.dim() else 1
+            if row is None or not tensor.is_contiguous():
+                others.append(number)
+                continue
+            address, count, kind = row
+            places += address, min(width, count), kind
+            places += address + max(0, count - width) * tensor.itemsize, min(width, count), kind
+        finite = first_not_finite(array("q", places)) == len(places) // 3
+        return finite and self.look_at(others)
+
     def let_go(self) -> None:
         """No tensor of the model's comes by any more, and nothing of it is described yet."""
         self._store.copies.let_go()
         self.known.clear()
-        self._tensors.clear()
+        # Of the others nothing is kept that the snapshots don't share. To free them all takes as long as a few layers.
+        kept = zip(self._tensors, self.versions, strict=True)
+        self._tensors = [tensor for tensor, version in kept if tensor._version == version]
 
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
@@ -158,12 +182,6 @@ class Snapshots:
         self.not_finite.clear()
         self._looked_at = self.unseen_bytes = 0
 
-    def _look_at_each(self, waiting: Sequence[TorchValue]) -> bool:
-        """The same, one by one."""
-        first = len(self.values) - len(waiting)
-        self.not_finite.update(first + place for place, value in enumerate(waiting) if not value.all_finite())
-        return not self.not_finite
-
     def _taken(self, tensor: torch.Tensor) -> int:
         identity = id(tensor)
         if identity in self._numbers or identity in self.themselves or not is_readable(tensor):
@@ -175,30 +193,34 @@ class Snapshots:
             return NONE
         if not tensor.is_cpu and not self._store.copies.hold():
             return NONE
-        value = self._store.in_memory(self._capture(tensor))
-        if value is None:
+        captured = self._capture(tensor)
+        size = captured.nbytes
+        if not self._store.takes(size):
             return NONE
-        number = len(self.values)
-        self.values.append(value)
+        number, late = len(self.values), self._looks_late
+        if captured.is_cpu:
+            self.values.append(TorchValue(captured))
+            self.unseen_bytes += size
+        else:
+            # Looked at on its way to the processor's memory.
+            self.values.append(self._store.copies.value(captured))
+            late = late or not self._holds()
         self._tensors.append(tensor)
         self.versions.append(version)
         self.known[identity] = number
-        late = self._looks_late
-        if value.__class__ is not TorchValue:
-            late = late or not self._holds()
-        if late:
-            # What a device has is looked at on its way to the processor's memory.
-            self.unseen_bytes += value.captured.nbytes if value.__class__ is TorchValue else 0
-        else:
-            self._looked_at = number + 1
-            if not value.all_finite():
-                self.not_finite.add(number)
+        if not late:
+            self._look_now(number)
         if self.places is not None:
-            self.places.stands_for(value.captured, tensor)
+            self.places.stands_for(captured, tensor)
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():
             self._is_view(number, base)
         return number
+
+    def _look_now(self, number: int) -> None:
+        self._looked_at, self.unseen_bytes = number + 1, 0
+        if not self.values[number].all_finite():
+            self.not_finite.add(number)
 
     def _is_view(self, number: int, base: torch.Tensor) -> None:
         known = self.known.get(id(base), NONE)

@@ -27,7 +27,7 @@ _NARROW: dict[torch.dtype, tuple[torch.dtype, str, Decode]] = {
 """Of dtypes that numpy lacks: the one of the same width to read their bits by, and what makes numbers of these."""
 
 
-UNASKED = 2**24
+UNASKED = 2**26
 """Bytes of values for which nobody asks how much memory there is."""
 
 
@@ -70,22 +70,21 @@ class ValueStore:
         why = self._trouble or "memory and disk set aside for them (--values, --spill) were full"
         return (f"the values of {self._lost:,} tensors are missing, only their statistics are there: {why}",)
 
-    def in_memory(self, captured: torch.Tensor) -> TorchValue | None:
-        """The value in memory; None if it doesn't fit."""
-        size = captured.nbytes
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes more fit into memory; if they do, they are taken."""
         if size > self._memory and self._ask is not None:
             # Half of what is free: of what lies there already, the other half is missing.
             self._memory = max(0, self._ask() - (UNASKED - self._memory) // 2)
             self._ask = None
         if size > self._memory:
-            return None
+            return False
         self._memory -= size
-        return TorchValue(captured) if captured.is_cpu else self.copies.value(captured)
+        return True
 
     def put(self, captured: torch.Tensor) -> Value:
         """The value in the best place that has room for it."""
-        if (value := self.in_memory(captured)) is not None:
-            return value
+        if self.takes(captured.nbytes):
+            return TorchValue(captured) if captured.is_cpu else self.copies.value(captured)
         return self._spilled(TorchValue(captured), captured) or self._without(captured)
 
     def summarise(self, tensor: torch.Tensor) -> Value:

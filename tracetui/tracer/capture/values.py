@@ -58,6 +58,11 @@ class TorchValue:
         array: Array = part.to("cpu", wide, copy=True).resolve_conj().resolve_neg().contiguous().numpy()
         return array
 
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether somebody knows if all elements are finite."""
+        return self.finite is not None or self._statistics is not None
+
     def all_finite(self) -> bool:
         """Whether no element is NaN or infinite; cheaper than the statistics."""
         if self.finite is None:

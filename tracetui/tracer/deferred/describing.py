@@ -17,7 +17,8 @@ from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
 
-BEGAN, BEGAN_WITH, ENDED, RETURNED, KERNEL_BEGAN, KERNEL_ENDED, KERNEL_DESCRIBED, EXPERT_BEGAN, EXPERT_ENDED = range(9)
+BEGAN, BEGAN_WITH, ENDED, RETURNED, KERNEL_BEGAN, KERNEL_DESCRIBED, LATENT, KERNEL_ENDED = range(8)
+ROUTED, EXPERT_BEGAN, EXPERT_ENDED = range(8, 11)
 """What a step is: a module began on one tensor, or on several; it returned one under its own path, or whatever under a
 name; and so on."""
 BEGINNINGS, ENDS = (BEGAN, BEGAN_WITH), (ENDED, RETURNED)
@@ -47,23 +48,12 @@ class Describing:
         self.recorder, self.residual = watched.recorder, inner.modules.residual
         self.snapshots = watched.recorder.snapshots
         self.living = living
-        self._do: tuple[Callable[[Any, Any, float], object], ...] = (
-            self._began,
-            self._began_with,
-            self._ended,
-            self._returned,
-            self._kernel_began,
-            self._kernel_ended,
-            self._kernel_described,
-            self._expert_began,
-            self._expert_ended,
-        )
 
     def describe(self, log: Log) -> Iterator[None]:
         """Tell of each step, one at a time."""
-        do, items = self._do, iter(log)
+        items = iter(log)
         for kind, about, numbers, at in zip(items, items, items, items, strict=True):
-            do[kind](about, numbers, at)
+            _TOLD[kind](self, about, numbers, at)
             yield
 
     @property
@@ -111,19 +101,42 @@ class Describing:
     def _kernel_began(self, about: PlainCall, numbers: Sequence[int], at: float) -> None:
         query, key, value, *mask = self.tensors(numbers)
         call = KernelCall(ANY_MODULE, query, key, value, next(iter(mask), None), about._asdict())
-        self._attention.kernel_in(call, partial(call.described, "sdpa", sdpa_attention_forward))
+        self._attention.kernel_in(call, partial(call.described, "sdpa", sdpa_attention_forward), ())
 
     def _kernel_described(self, about: DescribedKernel, numbers: Sequence[int], at: float) -> None:
         query, key, value, *mask = self.tensors(numbers)
         call = KernelCall(about.module, query, key, value, next(iter(mask), None), about.arguments)
-        self._attention.kernel_in(call, lambda: about.described)
+        self._attention.kernel_in(call, lambda: about.described, ())
+
+    def _latent(self, roles: tuple[str, ...], numbers: Sequence[int], at: float) -> None:
+        self._attention.latent_in(tuple(zip(roles, self.tensors(numbers), strict=True)))
 
     def _kernel_ended(self, about: None, number: int, at: float) -> None:
         self._attention.kernel_out(self.snapshots.values[number].captured)
+
+    def _routed(self, roles: tuple[str, ...], numbers: Sequence[int], at: float) -> None:
+        self._experts.routed(dict(zip(roles, self.tensors(numbers), strict=True)))
 
     def _expert_began(self, expert: int, numbers: Sequence[int], at: float) -> None:
         tokens, inputs = self.tensors(numbers)
         self._experts.expert_in(expert, tokens, inputs, at)
 
-    def _expert_ended(self, about: tuple[nn.Module, int], number: int, at: float) -> None:
-        self._experts.expert_out(*about, self.snapshots.values[number].captured, at)
+    def _expert_ended(self, expert: int, number: int, at: float) -> None:
+        module = self.living.get(self._frames[-1].path)
+        self._experts.expert_out(module, expert, self.snapshots.values[number].captured, at)
+
+
+_TOLD: tuple[Callable[[Describing, Any, Any, float], object], ...] = (
+    Describing._began,
+    Describing._began_with,
+    Describing._ended,
+    Describing._returned,
+    Describing._kernel_began,
+    Describing._kernel_described,
+    Describing._latent,
+    Describing._kernel_ended,
+    Describing._routed,
+    Describing._expert_began,
+    Describing._expert_ended,
+)
+"""By the kind of a step. Not in the object itself, which would then outlive the trace."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -16,9 +16,13 @@ from tracetui.tracer.attention.explanation import NOT_SHOWN, Explanations, Runni
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
 from tracetui.tracer.attention.kernels import has_steps
+from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.attention.mla import LatentCall
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.hooks.pass_context import Pass
+
+Roles = tuple[tuple[str, torch.Tensor], ...]
+"""Tensors by their roles, in order."""
 
 
 class AttentionWatch:
@@ -38,8 +42,13 @@ class AttentionWatch:
         """Which of the kernels that one module calls this one is."""
         self._explanations = Explanations()
 
-    def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
-        """Record what an attention kernel is about to receive; returns it as edits leave it."""
+    def kernel_in(
+        self, call: KernelCall, describe: Callable[[], AttentionCall], latent: Roles | None = None
+    ) -> KernelCall:
+        """Record what an attention kernel is about to receive; returns it as edits leave it.
+
+        latent: what it could be computed from instead, if somebody has asked already.
+        """
         frame, described = self._frames[-1], describe()
         self._part, frame.attention_calls = frame.attention_calls, frame.attention_calls + 1
         # Before the record: a stop at it may be looked at when only the query is there.
@@ -57,7 +66,8 @@ class AttentionWatch:
         edited = (inputs["q"][0], inputs["k"][0], inputs["v"][0])
         if edited[0] is not call.query or edited[1] is not call.key or edited[2] is not call.value:
             call = replace(call, query=edited[0], key=edited[1], value=edited[2])
-        inputs |= {role: self._record_beside(role, tensor) for role, tensor in self._latent(call)}
+        beside_it = self.latent_roles(call) if latent is None else latent
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside_it}
         # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
         self._step_by_step = self._has_steps(call, frame.path, described.kernel)
         if self._step_by_step and described.kernel == "sdpa":
@@ -66,7 +76,7 @@ class AttentionWatch:
         self._kernel = RunningKernel(call.module, described, inputs, call.own)
         return call
 
-    def _latent(self, call: KernelCall) -> tuple[tuple[str, torch.Tensor], ...]:
+    def latent_roles(self, call: KernelCall) -> Roles:
         """What the call could be computed from instead, by role; time that the model takes only with --mla absorb."""
         if self._absorb:
             return tuple(self._latents.roles(call))
@@ -88,6 +98,12 @@ class AttentionWatch:
             "attention scores that a stop or an edit names are computed step by step, as by eager attention"
         )
         return True
+
+    def latent_in(self, latent: Roles) -> None:
+        """Record what the call that `kernel_in` was told of could be computed from instead."""
+        assert self._kernel is not None
+        beside = {role: self._record_beside(role, tensor) for role, tensor in latent}
+        self._kernel = replace(self._kernel, inputs={**self._kernel.inputs, **beside})
 
     def kernel_step(self, call: KernelCall) -> Show | None:
         """What records scores and probabilities on the way, with their edits."""
@@ -124,7 +140,21 @@ class AttentionWatch:
         if described.unexplained:
             self._recorder.note(f"{type(kernel.module).__name__}: {NOT_SHOWN}: {described.unexplained}")
         elif roles:
-            self._recorder.record_matrices(path, described, kernel.inputs, len(self._frames), roles)
+            self._record_computed(path, described, kernel.inputs, roles)
+
+    def _record_computed(
+        self,
+        path: str,
+        described: AttentionCall,
+        given: Mapping[str, tuple[torch.Tensor, Record]],
+        roles: tuple[MatrixRole, ...],
+    ) -> None:
+        """Record matrices of the call whose inputs, by role, have just been recorded."""
+        recorder, query, depth = self._recorder, given["q"][1], len(self._frames)
+        stored = {role: recorder.trace.value(record) for role, (_, record) in given.items()}
+        tensors = {role: tensor for role, (tensor, _) in given.items()}
+        for site, value in recorded_matrices(path, described, tensors, stored, recorder.wanted, roles):
+            recorder.add(value, None, site, depth, path, query.call, part=query.part)
 
     def _record_own(self, own: OwnMatrices) -> None:
         """Keep the matrices that a module made itself, which can't be computed again from what it made them of."""

@@ -12,8 +12,9 @@ from torch import nn
 from tracetui.models.ranks.local import is_all_here, local_tensor, whole_index
 from tracetui.models.weights.experts import runs_singly
 from tracetui.models.weights.streaming import Weights
-from tracetui.recording.record import BadWeight
+from tracetui.recording.record import INPUT, BadWeight
 from tracetui.tracer.capture.readable import is_readable
+from tracetui.tracer.hooks.pass_context import Pass, weights_there
 
 
 def bad_weights(
@@ -45,6 +46,29 @@ def bad_weights(
     ):
         return None
     return found
+
+
+class OwnWeights:
+    """Those that modules' own code reads between their parts. Of one watch; used by the model's thread alone."""
+
+    def __init__(self, watched: Pass, module_at: Callable[[str], nn.Module | None]) -> None:
+        """module_at: the module at a path; None where it can't be asked any more."""
+        self._watched, self._frames, self._recorder = watched, watched.frames, watched.recorder
+        self._module_at = module_at
+
+    def examine(self, role: str, made: torch.Tensor) -> None:
+        """Whether weights that a module's own code reads made what isn't finite; an input is its caller's work."""
+        above = 2 if role == INPUT else 1
+        if len(self._frames) < above:
+            return
+        path = self._frames[-above].path
+        around = self._module_at(path)
+        if around is None:
+            return
+        with weights_there(self._watched, around):
+            bad = bad_weights(path, around, made, self._watched.weights, self._recorder.has_run, anywhere=True)
+        if bad is not None:
+            self._recorder.bad_weights(path, bad)
 
 
 def _tells(weight: torch.Tensor, output: torch.Tensor | None) -> bool:

@@ -51,6 +51,8 @@ class ExpertWatch:
         self._store = watched.weights
         self._making = watched.making
         self._clock = watched.clock
+        self._holders: dict[nn.Module, str] = {}
+        """The paths of experts that run one by one."""
         self._blocks: dict[str, tuple[str, int]] = {}
         """By the path of a module that runs beside experts: the block around both, and how many they are."""
         self._owners: dict[str, nn.Module] = {}
@@ -71,6 +73,7 @@ class ExpertWatch:
     def watched(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
         """Look at the experts among a model's modules, by their paths, for the length of a `with`."""
         holders = {path: module for path, module in modules.items() if runs_singly(module)}
+        self._holders = {module: path for path, module in holders.items()}
         cuts = ((path, experts_of(module)) for path, module in holders.items())
         self._cuts = {path: cut for path, cut in cuts if cut is not None and cut.here < cut.count}
         self._handed = {path: module for path, module in modules.items() if is_handed_choices(module)}
@@ -89,6 +92,7 @@ class ExpertWatch:
         finally:
             self._seen.clear()
             self._blocks, self._owners, self._handed, self._alone, self._cuts = {}, {}, {}, {}, {}
+            self._holders = {}
 
     def module_out(self, path: str, module: nn.Module, output: object) -> None:
         """Called after a module ran, with its weights in memory: if it may be a router, keep its output."""
@@ -113,8 +117,12 @@ class ExpertWatch:
         self._dispatched = Dispatch.of(module, args, kwargs, self._cuts[path])
 
     def _count(self, path: str, module: nn.Module) -> int:
-        """How many experts a module holds, with those of other ranks."""
+        """Those of all ranks."""
         return self._cuts[path].count if path in self._cuts else expert_count(module)
+
+    def is_alone(self, path: str) -> bool:
+        """Whether a router's choice shows in nothing but what it returns."""
+        return path in self._alone
 
     def may_route(self, path: str) -> bool:
         """Whether what the module at a path returns may be a router's scores or choice."""
@@ -151,45 +159,52 @@ class ExpertWatch:
         self, block: str, depth: int, call: int, experts: torch.Tensor, weights: torch.Tensor, count: int
     ) -> None:
         """Record a choice [N,A] that nobody can change, its weights [N,A], and what it was made from."""
-        place: dict[str, Any] = {"depth": depth, "parent": block, "call": call}
-        self._explained(block, getattr(self._owners[block], "config", None), experts, weights, count, place)
-        for role, tensor in (("experts", experts), ("routing_weights", weights)):
-            self._recorder.record(f"{block}:{role}", tensor, **place)
+        config = getattr(self._owners[block], "config", None)
+        routing = self._behind(block, config, experts, weights, count)
+        for role, tensor in (routing.made_from | {"experts": experts, "routing_weights": weights}).items():
+            self._recorder.record(f"{block}:{role}", tensor, depth=depth, parent=block, call=call)
 
-    def _explained(
-        self,
-        block: str,
-        config: Any,
-        experts: torch.Tensor,
-        weights: torch.Tensor,
-        count: int,
-        place: Mapping[str, Any],
+    def explained(self, module: nn.Module, experts: torch.Tensor, weights: torch.Tensor) -> RouterValues:
+        """The scores behind a choice [N,A] with its weights [N,A] that experts are handed; to be asked once."""
+        path = self._holders[module]
+        return self._behind(path.rpartition(".")[0], module.config, experts, weights, self._count(path, module))
+
+    def _behind(
+        self, block: str, config: Any, experts: torch.Tensor, weights: torch.Tensor, count: int
     ) -> RouterValues:
-        """The scores behind a choice [N,A] with its weights [N,A], recorded as far as they are known."""
         owner = self._owners[block]
         seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
-        routing = explain(seen, config, experts, weights, count)
-        made_from = {
-            "router_logits": routing.logits,
-            "router_scores": routing.scores,
-            "selection_scores": routing.selection,
-            "selection_bias": routing.bias,
-        }
-        for role, tensor in made_from.items():
-            if tensor is not None:
-                self._recorder.record(f"{block}:{role}", tensor, **place)
-        return routing
+        return explain(seen, config, experts, weights, count)
 
-    def experts_in(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+    def are_all_here(self, module: nn.Module) -> bool:
+        """Whether experts run one by one, all of them on this rank."""
+        return module in self._holders and self._holders[module] not in self._cuts
+
+    def routed(self, roles: Mapping[str, torch.Tensor]) -> None:
+        """Record the choice that the running module was handed, as `RouterValues.roles` tells of it."""
+        block = self._frames[-1].path.rpartition(".")[0]
+        place = self._place(block)
+        for role, tensor in roles.items():
+            self._recorder.record(f"{block}:{role}", tensor, **place)
+
+    def experts_in(
+        self,
+        module: nn.Module,
+        experts: torch.Tensor,
+        routing_weights: torch.Tensor,
+        routing: RouterValues | None = None,
+    ) -> Choice:
         """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from.
 
-        Returns both as edits leave them.
+        Returns both as edits leave them. routing: what it was made from, if somebody has asked already.
         """
         path, local, local_weights = self._frames[-1].path, experts, routing_weights
         block, count = path.rpartition(".")[0], self._count(path, module)
         place = self._place(block)
         experts, routing_weights = self._dispatched.whole(experts, routing_weights)  # [N,A] [N,A]
-        routing = self._explained(block, module.config, experts, routing_weights, count, place)
+        routing = routing or self.explained(module, experts, routing_weights)
+        for role, tensor in routing.made_from.items():
+            self._recorder.record(f"{block}:{role}", tensor, **place)
         chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
         if chosen is not experts:
             scores = routing.scores if routing.weighed else None  # [N,E]
@@ -230,15 +245,20 @@ class ExpertWatch:
         self._weights = weights or {}
         return weights
 
-    def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor, at: float | None = None) -> torch.Tensor:
-        """Record what an expert made of its tokens [n,D]; returns it as edits leave it. at: when, if not now."""
+    def expert_out(
+        self, module: nn.Module | None, expert: int, output: torch.Tensor, at: float | None = None
+    ) -> torch.Tensor:
+        """Record what an expert made of its tokens [n,D]; returns it as edits leave it.
+
+        module: None where nobody knows any more what weights it had. at: when that was, if not now.
+        """
         holder = self._frames[-1]
         if self._dispatched.stood_for_none:
             return output
         number = self._dispatched.first + expert
         site = f"{holder.path}.{number}"
-        provenance = "" if self._store is None else self._store.provenance(module, expert)
-        if not self._recorder.is_finite(output) and is_spoilt(output):
+        provenance = "" if self._store is None or module is None else self._store.provenance(module, expert)
+        if module is not None and not self._recorder.is_finite(output) and is_spoilt(output):
             bad = self._bad_weights(module, holder.path, expert, number)
             self._recorder.bad_weights(site, bad)
             provenance = with_kinds(provenance, bad)

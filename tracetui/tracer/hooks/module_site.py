@@ -71,10 +71,13 @@ class WatchedSites:
         """By their paths; what a single watch decides is not in them."""
         self.sites |= {path: replace(self.sites[path], inputs=0) for path in stages_in(modules) & self.sites.keys()}
         self.sites |= {path: replace(self.sites[path], hands_on=True) for path in hands_on(modules)}
+        self.layers = frozenset(site.facts for site in self.sites.values() if site.is_layer)
         self.attend_themselves = frozenset(path for path, module in watched.items() if attends_itself(module))
         self.recur = frozenset(path for path, module in watched.items() if kernels_called(module))
         """Those that call kernels of recurrent layers."""
         self.expand_latents = any(expansion_of(module) is not None for module in modules.values())
+        self.are_copied = any(isinstance(module, nn.DataParallel) for module in modules.values())
+        """Whether what is called are copies of modules."""
         self.may_have_experts = any(map(may_have_experts, modules.values()))
 
     @classmethod

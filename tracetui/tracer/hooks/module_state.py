@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.models.recordable.watched_call import INSTEAD
+
 _PLAIN = frozenset({type(None), bool, int, float})
 _NEVER: frozenset[type] = frozenset({dict, OrderedDict, set, list, tuple, str})
 
@@ -54,7 +56,8 @@ class ModuleState:
 
 
 def _kept(module: nn.Module) -> dict[str, Any]:
-    own = {name: value for name, value in module.__dict__.items() if _is_state(value)}
+    # How a module is called is no state of its own: a watch leaves None there.
+    own = {name: value for name, value in module.__dict__.items() if _is_state(value) and name != INSTEAD}
     return own | {name: module._buffers.get(name) for name in module._non_persistent_buffers_set}
 
 

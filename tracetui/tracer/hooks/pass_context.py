@@ -42,6 +42,10 @@ class Pass:
     """Whether a call that went well may be described after its watch is over, as soon as somebody looks."""
     looks_late: bool = False
     """Whether nobody waits or leaves where something isn't finite, so that a little later is early enough to know."""
+    are_weights_same: Callable[[], bool] = lambda: False
+    """Whether weights are, as far as anybody can tell, what they were when the model was called."""
+    copied: bool = False
+    """Whether the model is called in copies of it, one for each device."""
     frames: list[Frame] = field(default_factory=list)
     """The modules that run, outermost first."""
 

@@ -13,10 +13,9 @@ from torch import nn
 from tracetui.models.devices.chosen import CPU
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.weights.experts import runs_singly
-from tracetui.recording.record import INPUT
 from tracetui.tracer.attention.overhearing import Overhearing
 from tracetui.tracer.hooks.attention import AttentionWatch
-from tracetui.tracer.hooks.bad_weights import bad_weights
+from tracetui.tracer.hooks.bad_weights import OwnWeights
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.module_site import Begin, End, ModuleSite, WatchedSites
 from tracetui.tracer.hooks.module_watch import ModuleWatch
@@ -40,6 +39,8 @@ class RecordingObserver:
         lens = Lens(model, watched.recorder, watched.lens, watched.token, in_place) if watched.lens else None
         self.modules = modules = ModuleWatch(watched, experts, lens)
         self._all_stay = watched.weights is not None and watched.weights.all_stay
+        self.decides_nothing = False
+        """Whether what is known of modules is the same in each watch."""
         self._stay: set[str] = set()
         """The modules whose weights have been put in place, and stay there for the length of the watch."""
         self.module_in, self.module_out = modules.module_in, modules.module_out
@@ -52,7 +53,7 @@ class RecordingObserver:
         self.experts_in, self.expert_in = experts.experts_in, experts.expert_in
         self.expert_weights, self.expert_out = experts.expert_weights, experts.expert_out
         self._overhearing = Overhearing(attention, attention.unheard)
-        watched.recorder.examine = self._examine_own_weights
+        watched.recorder.examine = OwnWeights(watched, model.get_submodule).examine
 
     @contextmanager
     def ready(self, known: KnownModel, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Iterator[None]:
@@ -76,6 +77,7 @@ class RecordingObserver:
         """What is watched, by its path, with what is decided about it for this watch."""
         plain = not (watched.may_have_experts or watched.attend_themselves or watched.recur)
         if plain and self._pass.weights is None:
+            self.decides_nothing = True
             return watched.sites
         inner = set(_inside_experts(modules)) if watched.may_have_experts else ()
         outer = (path for path in watched.sites if path not in inner)
@@ -122,9 +124,10 @@ class RecordingObserver:
             return False
         if self.drops_weights and watched.weights is not None and watched.weights.device == CPU:
             return False
-        if any(site.ends or site.begins not in ((), (self._make_weights,)) for site in sites):
+        if self.drops_weights and model.expand_latents:
+            # Their projection is computed with once more.
             return False
-        return not model.expand_latents
+        return all(not site.ends and site.begins in ((), (self._make_weights,)) for site in sites)
 
     @property
     def drops_weights(self) -> bool:
@@ -160,18 +163,6 @@ class RecordingObserver:
                 weights.put_in(module, self._pass.making)
         if self._all_stay:
             self._stay.add(path)
-
-    def _examine_own_weights(self, role: str, made: torch.Tensor) -> None:
-        """Whether weights that a module's own code reads made what isn't finite; an input is its caller's work."""
-        frames, recorder = self._pass.frames, self._pass.recorder
-        above = 2 if role == INPUT else 1
-        if len(frames) >= above:
-            path = frames[-above].path
-            around = self._model.get_submodule(path)
-            with weights_there(self._pass, around):
-                bad = bad_weights(path, around, made, self._pass.weights, recorder.has_run, anywhere=True)
-            if bad is not None:
-                recorder.bad_weights(path, bad)
 
 
 def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:

@@ -33,7 +33,8 @@ class RecurrenceWatch:
         self._recorder = watched.recorder
         self._uncounted = watched.clock.uncounted
         self._running: list[_RunningBlock] = []
-        self._calls = FunctionCalls(self._before, self._after)
+        self._calls: FunctionCalls | None = None
+        """Once there is something to hear: it knows of this object, and both would outlive their watch."""
 
     def begin(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A block that calls such kernels is about to run."""
@@ -52,13 +53,20 @@ class RecurrenceWatch:
     def close(self) -> None:
         """Listen to nobody."""
         self._running.clear()
-        self._calls.close()
+        self._hear_nobody()
 
     def _listen(self) -> None:
         if not self._running:
-            self._calls.close()
-        elif not self._calls.listen(kernels_called(self._running[-1].module)):
+            self._hear_nobody()
+            return
+        self._calls = self._calls or FunctionCalls(self._before, self._after)
+        if not self._calls.listen(kernels_called(self._running[-1].module)):
             self._recorder.note("a profiler is on: what recurrent layers compute inside is not recorded")
+
+    def _hear_nobody(self) -> None:
+        if self._calls is not None:
+            self._calls.close()
+            self._calls = None
 
     def _before(self, call: FunctionCall) -> None:
         self._record(lambda: steps_before(call))

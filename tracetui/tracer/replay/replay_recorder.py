@@ -44,7 +44,7 @@ class ReplayRecorder(Recorder):
         self._vocabulary.update(islice(past._vocabulary.items(), self._grown[-1][1] if self._grown else 0))
         self.notes = [each for each in past.notes if each[0] < count]
         pairs = zip(self._records, self._values, strict=True)
-        lost = {id(value) for record, value in pairs if record.site in self._wanted and not is_kept(value)}
+        lost = {id(value) for record, value in pairs if record.site in self.wanted and not is_kept(value)}
         self.store.carry(self._values, len(lost))
 
     def begin_pass(self) -> None:

@@ -49,6 +49,22 @@ class RouterValues:
     weighed: bool = False
     """Whether the weights follow from the scores, as they are or as shares of their sum, times one factor."""
 
+    @property
+    def made_from(self) -> dict[str, torch.Tensor]:
+        """What is known of how the choice came about, by the roles under which it is recorded."""
+        every = {
+            "router_logits": self.logits,
+            "router_scores": self.scores,
+            "selection_scores": self.selection,
+            "selection_bias": self.bias,
+        }
+        return {role: tensor for role, tensor in every.items() if tensor is not None}
+
+    def roles(self, experts: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The same with the choice [N,A] and its weights [N,A], which no edit changes."""
+        shown = experts if self.classes is None else self.classes  # [N,A]
+        return self.made_from | {"experts": shown, "routing_weights": weights}
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Explained:

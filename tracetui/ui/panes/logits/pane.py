@@ -108,7 +108,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         return [*notes, head, *([*blank(1), *row, *blank(1)] for row in table)]
 
     def _notes(self) -> tuple[str, ...]:
-        notes = self.state.trace.run.notes or self.state.notes
+        notes = tuple(self.state.trace.run.notes) or self.state.notes
         if any(not prediction.token.bytes for prediction in self._found.predictions):
             return (*notes, "#id: that token is not in the tokenizer in use")
         return notes

@@ -1,0 +1,62 @@
+"""A module's call of which somebody is told before and after: what a pair of hooks does, for a tenth of its price.
+
+nn.Module calls what stands in its `_compiled_call_impl` in place of its own `_call_impl`; here that is a function
+around it. Private API, and of no use where hooks of somebody else's stand: those run inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import CodeType
+from typing import Any
+
+from torch import nn
+
+INSTEAD = "_compiled_call_impl"
+"""The attribute that is asked for at each call."""
+Site = Any
+
+
+def watched_call(
+    module: nn.Module,
+    site: Site,
+    before: Callable[[Site, nn.Module, tuple[Any, ...], dict[str, Any]], None],
+    after: Callable[[Site, nn.Module, tuple[Any, ...], Any], Any],
+) -> Callable[..., Any]:
+    """A module's call around which both are called; `after` may return what is given back instead, or None."""
+    run: Callable[..., Any] = module._call_impl
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        before(site, module, args, kwargs)
+        output = run(*args, **kwargs)
+        instead = after(site, module, args, output)
+        return output if instead is None else instead
+
+    return call
+
+
+def is_watched_call(call: object) -> bool:
+    """Whether something is such a function."""
+    return is_watched_call_code(getattr(call, "__code__", None))
+
+
+def is_watched_call_code(code: object) -> bool:
+    """Whether this is what runs in one."""
+    return code in _CODES
+
+
+def may_be_watched(module: nn.Module) -> bool:
+    """Whether a module's own attribute decides how it is called, and it has no hooks of its own."""
+    own = module.__dict__
+    hooked = own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+    kind: Any = module.__class__
+    return not hooked and own.get(INSTEAD) is None and _is_called_plainly(kind)
+
+
+@cache
+def _is_called_plainly(kind: Any) -> bool:
+    return kind.__call__ is nn.Module.__call__ and kind._wrapped_call_impl is nn.Module._wrapped_call_impl
+
+
+_CODES = tuple(each for each in watched_call.__code__.co_consts if isinstance(each, CodeType))
