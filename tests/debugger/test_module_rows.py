@@ -100,23 +100,23 @@ def test_a_weight_is_a_shape_and_more_are_a_count() -> None:
 
 def test_a_line_says_as_much_as_there_is_room_for() -> None:
     row = ModuleRow("layers.3.mlp", 2, "mlp", "MoE", (), 11_320_164_352, 398_196_736, opens=True)
-    assert fitted(row, 70, "") == (("  ▸ mlp", "  MoE"), "398,196,736 of  11,320,164,352 ")
-    assert fitted(row, 40, "") == (("  ▸ mlp", "  MoE"), "398.2M of 11.32B active ")
-    assert fitted(row, 34, "") == (("  ▸ mlp", ""), "398.2M of 11.32B active ")
-    assert fitted(row, 28, "") == (("  ▸ mlp", "  MoE"), "398.2M active ")
-    assert fitted(row, 16, "") == (("  ▸ mlp", ""), "11.32B ")
+    assert fitted(row, 70, "") == (("  ▸ mlp", "  MoE"), "398,196,736 of  11,320,164,352")
+    assert fitted(row, 40, "") == (("  ▸ mlp", "  MoE"), "398.2M of 11.32B active")
+    assert fitted(row, 34, "") == (("  ▸ mlp", ""), "398.2M of 11.32B active")
+    assert fitted(row, 28, "") == (("  ▸ mlp", "  MoE"), "398.2M active")
+    assert fitted(row, 16, "") == (("  ▸ mlp", ""), "11.32B")
     assert fitted(row, 5, "") == (("  ▸ …", ""), "")
 
 
 def test_another_name_stands_before_the_shape() -> None:
     rows = rows_of(experts(8, 2), {EXPERTS, f"{EXPERTS}.0–7"})
     assert layouts_of(experts(8, 2)) == ["deepseek"]
-    assert fitted(rows[2], 40, "deepseek")[1] == "→ ffn.experts.N.w3 "
-    assert fitted(rows[2], 40, "meta")[1] == "2×3 "
+    assert fitted(rows[2], 40, "deepseek")[1] == "→ ffn.experts.N.w3"
+    assert fitted(rows[2], 40, "meta")[1] == "2×3"
     assert fitted(rows[2], 70, "deepseek")[1].split() == ["→", "ffn.experts.N.w3", "2×3"]
     same = ModuleRow("a.layers.0.q_proj", 0, "q_proj", "Linear", elsewhere={"hf": "q_proj"})
-    assert fitted(same, 40, "hf")[1] == "→ the same "
-    assert fitted(replace(same, path="lm_head", elsewhere={"hf": "head"}), 40, "hf")[1] == "→ head "
+    assert fitted(same, 40, "hf")[1] == "→ the same"
+    assert fitted(replace(same, path="lm_head", elsewhere={"hf": "head"}), 40, "hf")[1] == "→ head"
 
 
 def test_totals_are_exact_where_there_is_room() -> None:

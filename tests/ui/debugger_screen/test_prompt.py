@@ -80,13 +80,13 @@ async def test_remarks_stand_in_the_step_line_and_never_pile_up() -> None:
         await it.settle()
         await it.press(*"ssssss")
         assert it.notices == []
-        assert "5 steps to go" in it.line(21)
+        assert "5 steps to go" in it.line(19)
         for _ in range(6):
             it.session.let_go()
             await it.settle()
         assert it.state.cursor == 6
         await it.press("home", "p")
-        assert it.line(21).startswith(" this is the first record")
+        assert it.line(19).startswith(" this is the first record")
         await it.press("s")
         assert "first record" not in it.text()
 

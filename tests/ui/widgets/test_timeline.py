@@ -27,8 +27,8 @@ async def test_it_goes_from_record_to_record_and_says_where_one_is(
     size: tuple[int, int], rows: int, tmp_path: Path
 ) -> None:
     async with opened(written(tmp_path / "t.npz"), size) as it:
-        assert len(shown(it)) == rows
         await it.press("9", "g", "right", "right")
+        assert len(shown(it)) == rows
         assert it.top.state.cursor == bar(it)._columns.edges[2]
         assert ("●" if rows == 1 else "▲") in shown(it)[-1]
         assert shown(it)[0].startswith("▌")

@@ -88,9 +88,11 @@ class WatchList(Canvas):
         log = bool(chart) and by_decades(np.array([value for _, value in points], np.float64))
         picture = line_chart(points, chart, 1, inks, current=watched.current, log=log)[0] if chart else []
         axis = "log " if log else ""
-        name = fit(watch.text, width - chart - room - 2 - len(axis))
-        left = line([(f" {name} ", inks.text), (axis, inks.quiet)], width - chart - room)
-        return [*left, *picture, *line([(fit(text, room - 1, right=True), inks.mark)], room)]
+        # Beside it is the divider: no cell has to stay blank.
+        value = room - 1
+        name = fit(watch.text, width - chart - value - 2 - len(axis))
+        left = line([(f" {name} ", inks.text), (axis, inks.quiet)], width - chart - value)
+        return [*left, *picture, *line([(fit(text, value, right=True), inks.mark)], value)]
 
 
 def _shown(watched: Watched) -> str:
