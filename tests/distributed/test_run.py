@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextvars
 import json
 import queue
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import tracetui
 from tests.distributed.models import whole
@@ -127,7 +130,10 @@ def test_what_the_screen_does_all_ranks_do(tmp_path: Path) -> None:
     recipe = _recipe("Llama", tmp_path)
     plain, edited = _expected(recipe), _expected(recipe, edits=[EDIT, LATER])
     longer = _expected(recipe, generate=2)
-    visited(2, recipe, Sizes(tensor=2), _edited_and_again, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        visited(2, recipe, Sizes(tensor=2), _edited_and_again, tmp_path)
+    assert list(tmp_path.glob("tracetui-ranks-*")) == []
     for name, expected in (("plain", plain), ("edited", edited)):
         merged = tracetui.open_trace(tmp_path / f"{name}.npz").recorded
         assert [record.key for record in merged.records] == [record.key for record in expected.records]

@@ -61,9 +61,13 @@ class Gathering:
 
         return AskedRanks(world, ask)
 
+    def close(self) -> None:
+        """Remove what was written. What was opened of it can still be read."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
     def _next_folder(self) -> Path:
         if self._folder is None:
-            # Gone with this object: what was opened of it is read until then.
-            self._folder = TemporaryDirectory(prefix="tracetui-ranks-")
+            self._folder = TemporaryDirectory(prefix="tracetui-ranks-", ignore_cleanup_errors=True)
         self._count += 1
         return Path(self._folder.name, str(self._count))

@@ -143,6 +143,7 @@ class Leading(Visit):
     def ends(self, interrupted: bool = False) -> None:
         """There are no more runs. Waits until the others know: the store may be gone with this rank."""
         others = range(1, self.ranks.world)
+        self._gathering.close()
         with suppress(TracetuiError):
             # They, or the store, may be gone.
             self.ranks.write(self.name("over"), "")
