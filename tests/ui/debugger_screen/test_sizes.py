@@ -45,6 +45,11 @@ async def test_keys_move_the_tree_s_divider_and_the_strip_s(recording: Path) -> 
         await it.press("ctrl+l")
         assert (width(it, "#rail"), height(it, "#strip")) == (rail, strip)
         assert it.top.sizes.sizes == PaneSizes()
+        for _ in range(3):
+            it.top.action_command("divider_right")
+            it.top.action_command("divider_up")
+        await it.settle()
+        assert (width(it, "#rail"), height(it, "#strip")) == (rail + 6, strip + 3), "before the next picture"
         await it.press("z", "ctrl+right")
         assert "z gives it back" in it.text()
 
@@ -74,6 +79,8 @@ async def test_on_a_wide_screen_the_gaps_between_panes_move(recording: Path) -> 
         before = width(it, "#tensor")
         await it.press("2", "ctrl+right")
         assert before < width(it, "#tensor") <= before + 3
+        await it.press("ctrl+right", "ctrl+up")
+        assert before + 3 <= width(it, "#tensor") <= before + 6
 
 
 async def test_presets_go_round_and_bring_their_pane(recording: Path) -> None:

@@ -21,6 +21,8 @@ _STEP = 2
 LEAST_RAIL, LEAST_MAIN = 16, 36
 LEAST_ABOVE = 20
 """Lines that the strip leaves."""
+_GRID = {"columns": (200, 800), "rows": (200, 850), "experts": (200, 700)}
+"""The least and the most of each size of the grid."""
 
 
 class SizeActions:
@@ -76,19 +78,41 @@ class SizeActions:
         if self._panes.maximised:
             self._show("one pane has all the room; z gives it back")
             return
-        in_grid = self._is_wide and self._panes.front_has_keys
-        region = self._screen.query_one("#panes").region
-        if in_grid and right:
-            gap = "experts" if self._panes.front == "experts" else "columns"
-            self.drag(gap, self._edge(gap) + _STEP * right, 0)
-        elif in_grid:
-            self.drag("rows", 0, self._screen.query_one("#logits").region.y + down)
+        # By what was asked for, not by what is on view: several presses may come before the next picture.
+        if self._is_wide and self._panes.front_has_keys:
+            self._move_in_grid(right, down)
         elif right:
-            self.drag("rail", self._screen.query_one("#rail").size.width + _STEP * right, 0)
+            rail = self._screen.query_one("#rail").size.width if self.sizes.rail is None else self._rail
+            self.drag("rail", rail + _STEP * right, 0)
         elif not self._has_strip:
             self._show("there is no line above or below that could be moved")
         else:
-            self.drag("strip", 0, region.bottom + down)
+            bottom = self._screen.query_one("#steps").region.y
+            strip = self._screen.query_one("#strip").size.height if self.sizes.strip is None else self._strip
+            self.drag("strip", 0, bottom - 1 - strip + down)
+
+    def _move_in_grid(self, right: int, down: int) -> None:
+        name = "rows" if down else "experts" if self._panes.front == "experts" else "columns"
+        if getattr(self.sizes, name) is None:
+            edge = self._edge(name) if right else self._screen.query_one("#logits").region.y
+            self.drag(name, edge + _STEP * right, edge + down)
+            return
+        panes = self._screen.query_one("#panes").region
+        by = down * thousandths(1, panes.height) or right * thousandths(_STEP, panes.width)
+        least, most = _GRID[name]
+        value = between(getattr(self.sizes, name) + (-by if name == "experts" else by), least, most)
+        self.use(replace(self.sizes, **{name: value}))
+
+    @property
+    def _rail(self) -> int:
+        """Cells of the tree that were asked for, as far as there is room."""
+        width = self._screen.size.width
+        return between(cells_of(self.sizes.rail, width), LEAST_RAIL, width - LEAST_MAIN)
+
+    @property
+    def _strip(self) -> int:
+        height = self._screen.size.height
+        return between(cells_of(self.sizes.strip, height), 0, height - LEAST_ABOVE)
 
     def _edge(self, gap: str) -> int:
         """The column of the screen at which a gap of the grid is."""
@@ -106,12 +130,12 @@ class SizeActions:
             bottom = self._screen.query_one("#steps").region.y
             value = thousandths(between(bottom - y - 1, 0, height - LEAST_ABOVE), height)
         elif name == "rows":
-            value = between(thousandths(y - panes.y, panes.height), 200, 850)
+            value = between(thousandths(y - panes.y, panes.height), *_GRID[name])
         elif name == "experts":
-            value = between(thousandths(panes.right - x - 1, panes.width), 200, 700)
+            value = between(thousandths(panes.right - x - 1, panes.width), *_GRID[name])
         else:
             experts = self._screen.query_one("#experts").region.width if self._screen.has_class("-experts") else 0
-            value = between(thousandths(x - panes.x, panes.width - experts), 200, 800)
+            value = between(thousandths(x - panes.x, panes.width - experts), *_GRID[name])
         if value != getattr(self.sizes, name):
             self.use(replace(self.sizes, **{name: value}))
 
@@ -127,12 +151,10 @@ class SizeActions:
         """Sizes for the screen as it is now; one that is smaller than it was gets less of all."""
         if not self._screen.is_mounted:
             return
-        sizes, (width, height) = self.sizes, self._screen.size
-        rail = between(cells_of(sizes.rail, width), LEAST_RAIL, width - LEAST_MAIN)
+        sizes = self.sizes
         tree_alone = self._screen.has_class("-rail-maximised")
-        _set(self._screen.query_one("#rail"), "width", None if sizes.rail is None or tree_alone else rail)
-        strip = between(cells_of(sizes.strip, height), 0, height - LEAST_ABOVE)
-        line = self._screen.query_one("#strip")
+        _set(self._screen.query_one("#rail"), "width", None if sizes.rail is None or tree_alone else self._rail)
+        line, strip = self._screen.query_one("#strip"), self._strip
         _set(line, "height", None if sizes.strip is None or not strip else strip)
         line.set_class(sizes.strip is not None and not strip, "-none")
         grid = self._screen.query_one("#panes")

@@ -82,6 +82,9 @@ class RunNumbers:
         """The columns' names, each over its own."""
         columns = self.columns
         behind = cells_of(self._tree.cells - 2, columns)[1]
+        if not columns and self.ranking is not None:
+            # In what order lines stand is said, though there is no room for the numbers.
+            return f"▾{self.by}"
         return f"{heading(columns, self.by, self.over)}{' ' * behind}" if columns else ""
 
     def choose(self, chosen: bool) -> None:
@@ -100,7 +103,7 @@ class RunNumbers:
     def follow(self) -> None:
         """Have what is seen now be read, unless it is known."""
         columns = self.columns
-        if not columns:
+        if not columns and self.by is SortBy.TREE:
             return
         state, by = self._tree.state, self.by
         self._forget(state)
