@@ -11,7 +11,7 @@ from tests.benchmarks.results import Results, show_missed
 
 NAMES = (
     *("hook_path", "capture", "generation", "mixture", "weights", "gguf", "plans", "heatmap"),
-    *("opening", "large", "export", "start", "screen", "growth", "quantised", "ranks"),
+    *("opening", "large", "export", "start", "screen", "reactions", "growth", "quantised", "ranks"),
 )
 ONCE = ("whole",)
 """What takes so long that it runs only where it is named."""

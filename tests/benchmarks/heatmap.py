@@ -31,6 +31,7 @@ from tracetui.views.palette import PALETTES
 SIDES = (128, 1024, 4096)
 WIDTH, HEIGHT = 120, 40
 TARGET_MS = 16.0
+FRAME_MS = 3.0
 KEYS = 120
 
 
@@ -44,15 +45,20 @@ def attention(side: int) -> npt.NDArray[np.float32]:
     return scores
 
 
-def milliseconds(work: Callable[[], object], times: int) -> float:
-    """The median of several runs after one to warm up."""
+def seconds(work: Callable[[], object], times: int) -> list[float]:
+    """Of the processor, for each of several runs after one to warm up."""
     work()
     taken = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.thread_time()
         work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1e3
+        taken.append(time.thread_time() - start)
+    return taken
+
+
+def milliseconds(work: Callable[[], object], times: int) -> float:
+    """The median of several runs after one to warm up."""
+    return statistics.median(seconds(work, times)) * 1e3
 
 
 def data_of(values: npt.NDArray[np.float32]) -> HeatmapData:
@@ -91,6 +97,9 @@ def main(results: Results) -> None:
         fitted, flat = (milliseconds(frame_of(data, zoom), 50) for zoom in (None, 0))
         for label, taken in (("quantise and pyramid", once), ("a frame, fitted", fitted), ("a frame, 1:1", flat)):
             results.add(f"{side}², {label}", [taken], unit="ms", sizes={"side": side})
+        frames = sorted(seconds(frame_of(data, None), 200))
+        slow = frames[int(len(frames) * 0.95)] * 1e3
+        results.add(f"{side}², a frame, fitted: 95 %", [slow], unit="ms", target=FRAME_MS, sizes={"side": side})
     terminal = Terminal([sys.executable, "-m", "tests.benchmarks.heatmap", "app"], WIDTH, HEIGHT)
     try:
         terminal.wait_for(b"query 0", 60)

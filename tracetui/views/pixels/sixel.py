@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +13,10 @@ _FIRST = 0x3F
 """The character of six empty pixels."""
 _REPEATED = 4
 """Equal characters from which on a count is shorter."""
+
+
+_Span = tuple[int, int, int, str]
+"""The columns from which on and up to which a colour is drawn, its code, and what is drawn."""
 
 
 def sixel(codes: Codes, colours: Sequence[int]) -> str:
@@ -29,26 +32,43 @@ def _percent(colour: int) -> str:
 
 
 def _band(band: Codes) -> str:
-    """Up to six rows: of each colour in them where it stands, over each other."""
+    """Up to six rows: passes over each other, in each of them colours behind one another."""
     present = np.unique(band)
     sixels = np.zeros((len(present), band.shape[1]), np.uint8)  # [colours,W]
     columns = np.arange(band.shape[1])
     for row, places in enumerate(np.searchsorted(present, band)):
         sixels[places, columns] |= 1 << row
-    return "$".join(f"#{code}{runs}" for code, runs in zip(present.tolist(), _runs(sixels), strict=True))
+    left = sorted(_spans(present.tolist(), sixels), reverse=True)
+    passes = []
+    while left:
+        at, later, parts = 0, list[_Span](), list[str]()
+        while left:
+            start, end, code, text = span = left.pop()
+            if start < at:
+                later.append(span)
+                continue
+            parts.append(f"#{code}{_run(0, start - at)}{text}")
+            at = end
+        passes.append("".join(parts))
+        left = later[::-1]
+    return "$".join(passes)
 
 
-def _runs(sixels: Codes) -> Iterator[str]:
-    """Each row's characters, repeated ones counted; what is empty at its end is left out."""
+def _spans(present: Sequence[int], sixels: Codes) -> Iterator[_Span]:
+    """Of each colour, from its first column to its last, what is drawn; repeated characters are counted."""
     starts = np.ones(sixels.shape, np.bool_)
     np.not_equal(sixels[:, 1:], sixels[:, :-1], out=starts[:, 1:])
     places = np.flatnonzero(starts)
     lengths = np.diff(places, append=sixels.size).tolist()
     values = sixels.reshape(-1)[places].tolist()
-    ends = np.searchsorted(places, np.arange(len(sixels) + 1) * sixels.shape[1]).tolist()
-    for first, end in pairwise(ends):
-        last = end - 1 if values[end - 1] == 0 else end
-        yield "".join(map(_run, values[first:last], lengths[first:last]))
+    width = sixels.shape[1]
+    ends = np.searchsorted(places, np.arange(len(sixels) + 1) * width).tolist()
+    for code, first, end in zip(present, ends[:-1], ends[1:], strict=True):
+        skipped, last = int(values[first] == 0), end - int(values[end - 1] == 0)
+        begin = lengths[first] if skipped else 0
+        stop = width - (lengths[end - 1] if last < end else 0)
+        text = "".join(map(_run, values[first + skipped : last], lengths[first + skipped : last]))
+        yield begin, stop, code, text
 
 
 def _run(value: int, length: int) -> str:
