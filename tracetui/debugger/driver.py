@@ -263,8 +263,9 @@ class Driver:
 
     def pause(self) -> str:
         self.drop_waiting()
-        if self.state.running and self._session is not None:
-            self._session.pause()
+        if not self.state.running or self._session is None:
+            return "nothing runs that could be stopped"
+        self._session.pause()
         return ""
 
     def cancel(self) -> bool:

@@ -87,7 +87,11 @@ class ModuleSearch:
 
     def next_names(self) -> None:
         """Another implementation's names beside the tree's, the next one's, or none."""
-        self._bar.name_layout(self._tree.next_layout())
+        before = self._tree.layout_shown
+        layout = self._tree.next_layout()
+        self._bar.name_layout(layout)
+        if layout == before:
+            self._say("no other implementation's names of this model are known")
 
     def toggle_numbers(self) -> None:
         """The run's numbers in the tree, or what modules hold."""

@@ -8,6 +8,7 @@ from functools import partial
 
 from tracetui.analysis.health.marks import Marks, health_marks
 from tracetui.debugger.log.level import Level
+from tracetui.debugger.no_step import nothing_yet
 from tracetui.debugger.readings.planes import place_of
 from tracetui.debugger.session import Event, Finished, Fired, Opened, Viewed
 from tracetui.recording.record import Record
@@ -54,8 +55,11 @@ class HealthActions:
 
     def diagnose(self) -> None:
         """Who made the NaN or the infinity in the record under the cursor."""
-        if self._host.state.cursor >= 0:
-            self._read(self._host.state.record)
+        state = self._host.state
+        if state.cursor < 0:
+            self._host.show(nothing_yet(state))
+        else:
+            self._read(state.record)
 
     def _read(self, record: Record) -> None:
         self._host.read("health", partial(read_health, self._host.state.trace, record), self._show)

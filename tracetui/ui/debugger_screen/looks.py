@@ -120,7 +120,7 @@ class LookActions:
     def token(self, by: int, origin: str = "") -> None:
         """Another token; `origin` is the pane that stands there already."""
         self._host.driver.state = token_moved(self._host.state, by, origin)
-        self._host.show()
+        self._host.show("" if self._host.state.tokens else "there are no tokens yet")
 
     def largest(self) -> None:
         """Go to the element that is largest in size, in whichever prompt and head it is."""
@@ -141,6 +141,9 @@ class LookActions:
 
     def scores(self, kind: Shown | None = None) -> None:
         """A matrix of the attention call, or its next."""
+        self._panes.bring("attention")
+        if not self._attention.heads:
+            self._host.show("there is no attention here whose scores could be shown")
         if kind is None:
             self._attention.next_kind()
         else:
@@ -160,8 +163,9 @@ class LookActions:
         self._host.show(None)
 
     def check_heads(self) -> None:
-        if not self._attention.check_heads():
-            self._host.show("there is no attention to check here")
+        self._panes.bring("attention")
+        is_checked = self._attention.check_heads()
+        self._host.show("all heads are checked" if is_checked else "there is no attention to check here")
 
     def rope(self) -> None:
         from tracetui.ui.dialogs.rope import read_rope
