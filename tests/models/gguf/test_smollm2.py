@@ -51,6 +51,7 @@ def test_it_answers_in_its_own_chat_format(path: Path) -> None:
     assert generated(trace_recipe(recipe)).startswith("The capital of France is Paris.<|im_end|>")
 
 
+@pytest.mark.timeout(600)  # transformers turns back a whole model in float32
 def test_logits_are_those_of_the_model_that_transformers_loads(path: Path) -> None:
     pytest.importorskip("accelerate")
     loaded: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=_FILE, dtype=torch.float32)

@@ -15,7 +15,7 @@ from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import Tick
 
 SCALE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_ELEMENTS_AT_ONCE = 2**21
+_ELEMENTS_AT_ONCE = 2**19
 """So many are made before they go to where the weight is put together."""
 
 Values = Callable[[Sequence[int]], torch.Tensor]
