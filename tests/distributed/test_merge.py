@@ -69,6 +69,18 @@ def test_merged_ranks_are_the_one_process_trace(
             assert_same_value(merged.value(merged.records[record.index]), expected.value(record))
 
 
+def test_what_experts_made_of_all_ranks_tokens_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "ranks").mkdir()
+    expected = _expected("Mixtral")
+    on_ranks(2, _write, "Mixtral", {"fsdp_size": 2, "ep_size": 2}, tmp_path / "ranks")
+    both = merged_trace(gathered_from(rank_paths([tmp_path / "ranks"])), ComparedReplicas())
+    assert both.misfits == ()
+    assert "left out is what experts made of the tokens of all ranks together" in both.trace.run.notes
+    keys = [record.key for record in both.trace.records]
+    assert keys == [record.key for record in expected.records if ".mlp.experts." not in record.key]
+    assert compare(both.trace, expected).same
+
+
 def _write_wrong(rank: int, folder: Path) -> None:
     """One bit of a norm's weight is another on rank 3; then rank 1 has a NaN among its rows of q_proj."""
     model = spread(whole("Llama"), tp_size=4)

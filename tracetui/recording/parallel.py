@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+MIXED_TOKENS = (
+    "experts: each rank's run on tokens that all ranks sent them; what is recorded of an expert is in the order in "
+    "which they came, and an edit of the choice changes nothing"
+)
+"""What a run notes whose ranks, each with a batch of its own, send tokens to one another's experts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parallel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -9,7 +10,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Protocol
 
-from tracetui.recording.parallel import WHOLE, Parallel, RankPiece, UnlikeReplicas
+from tracetui.recording.parallel import MIXED_TOKENS, WHOLE, Parallel, RankPiece, UnlikeReplicas
 from tracetui.recording.ranks.assemble import MisfitError, ReplicaChoice, UnknowableError, Whole, assembled
 from tracetui.recording.ranks.gather import Gathered, SiteParts
 from tracetui.recording.ranks.order import merged_order
@@ -19,6 +20,8 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import Value
 from tracetui.recording.weight_prints import WeightPrint
 from tracetui.text import visible
+
+_INSIDE_EXPERT = re.compile(r"\.experts\.\d+(?![^.:@#])")
 
 
 class Replicas(ReplicaChoice, Protocol):
@@ -55,8 +58,10 @@ def merged_trace(gathered: Gathered, replicas: Replicas) -> Merged:
     problems = list(_run_misfits(gathered))
     wholes: dict[str, Whole] = {}
     unknowable: list[str] = []
-    stages = stages_of(gathered)
+    stages, is_mixed = stages_of(gathered), _is_mixed(gathered)
     for key in merged_order([keys for keys, _ in sorted(gathered.sequences.items(), key=lambda each: each[1])]):
+        if is_mixed and _INSIDE_EXPERT.search(key):
+            continue
         parts = stages.last_of(gathered.parts[key])
         try:
             wholes[key] = assembled(parts, gathered.ranks, replicas)
@@ -68,6 +73,11 @@ def merged_trace(gathered: Gathered, replicas: Replicas) -> Merged:
         problems[:0] = _missing(gathered)
     records, values = _records(wholes, gathered)
     return Merged(_trace(gathered, records, values, wholes, replicas, unknowable), tuple(problems), tuple(unknowable))
+
+
+def _is_mixed(gathered: Gathered) -> bool:
+    """Whether experts ran the tokens of all ranks together: what they made belongs to no rank's batch."""
+    return any(MIXED_TOKENS in head.run.notes for _, head in gathered.heads)
 
 
 def _run_misfits(gathered: Gathered) -> Iterable[Mismatch]:
@@ -188,6 +198,8 @@ def _notes(gathered: Gathered, unknowable: Sequence[str]) -> Iterable[str]:
     world = next(iter(gathered.ranks.values())).world
     if len(gathered.ranks) < world:
         yield f"merged from {len(gathered.ranks)} of {world} ranks: {', '.join(map(str, sorted(gathered.ranks)))}"
+    if _is_mixed(gathered):
+        yield "left out is what experts made of the tokens of all ranks together"
     if unknowable:
         count, example = len(unknowable), visible(unknowable[0])
         yield f"left out are {count} partial sums of which no values were kept, such as {example}"

@@ -21,6 +21,7 @@ from tracetui.models.weights.experts import (
     is_router,
     runs_singly,
 )
+from tracetui.recording.parallel import MIXED_TOKENS
 from tracetui.recording.record import BadWeight
 from tracetui.tracer.hooks.bad_weights import bad_among, is_spoilt, with_kinds
 from tracetui.tracer.hooks.pass_context import Pass
@@ -33,12 +34,6 @@ from tracetui.tracer.routing.weights import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-
-_MIXED = (
-    "experts: each rank's run on tokens that all ranks sent them; what is recorded of an expert is in the order in "
-    "which they came, and an edit of the choice changes nothing"
-)
 
 
 class ExpertWatch:
@@ -217,7 +212,7 @@ class ExpertWatch:
         self._editor.record_both(f"{block}:experts", shown, changed, **place)
         made, _ = self._editor.record(f"{block}:routing_weights", weights, original=routing_weights, **place)
         if self._dispatched.is_whole and self._dispatched.mixes_ranks(local):
-            self._recorder.note(_MIXED)
+            self._recorder.note(MIXED_TOKENS)
             return local, local_weights
         return self._dispatched.local(chosen, made)
 
