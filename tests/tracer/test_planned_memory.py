@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.planned_memory import planned_run
+from tracetui.analysis.memory import MemoryPlan
+from tracetui.models.memory.plan import within
+from tracetui.recipe import load_recipe
+from tracetui.recording.keep import Keep
 
 
 def test_the_logits_of_a_long_prompt_over_a_wide_vocabulary_count_once(tmp_path: Path) -> None:
@@ -18,3 +25,10 @@ def test_the_logits_of_a_long_prompt_over_a_wide_vocabulary_count_once(tmp_path:
         str(tmp_path / "config.json"), "--random-tokens", "1x512", "--dtype", "bfloat16", "--keep", "logits"
     )
     assert 0.85 < run.ratio < 1.15
+
+
+@pytest.mark.parametrize("keep", [Keep(), Keep(everything=False)])
+def test_logits_that_are_not_kept_are_there_while_they_are_looked_at(keep: Keep) -> None:
+    plan = MemoryPlan(weights=10, kept=10, activations=100, working=5, base=1, available=10_000, logits=60, passing=3)
+    held = within(plan, replace(load_recipe("llama-tiny"), keep=keep))
+    assert held.peak == plan.peak if keep.everything else held.peak == 10 + 60 + 1

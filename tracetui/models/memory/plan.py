@@ -142,7 +142,9 @@ def within(plan: MemoryPlan, recipe: Recipe) -> MemoryPlan:
     most = min(plan.activations, max(0, room)) if recipe.keep.everything or recipe.keep.patterns else 0
     # The logits come last: what was recorded before them has taken the room.
     logits = max(0, most - (plan.activations - plan.logits))
-    return replace(plan, activations=most, logits=logits, attention=min(plan.attention, most))
+    # What isn't kept of them is there all the same while it is looked at.
+    working = max(plan.working, plan.logits - logits)
+    return replace(plan, activations=most, logits=logits, attention=min(plan.attention, most), working=working)
 
 
 def check(plan: MemoryPlan, held: int) -> None:
