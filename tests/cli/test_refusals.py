@@ -13,7 +13,9 @@ import torch
 
 from tests.cli.running import Here
 from tests.models.meta_files import CHECKPOINT, PARAMS, write_folder
+from tests.recording.made import small_trace
 from tracetui import paths
+from tracetui.recording.npz import write_trace
 
 CONFIG = """
 dtype = "float32"
@@ -354,3 +356,22 @@ def test_a_folder_without_weights_is_refused_before_anything_is_built(tracetui: 
     (tmp_path / "params.json").write_text(json.dumps(dict(PARAMS)))
     said = tracetui.refused("trace", str(tmp_path))
     assert said == f"{tmp_path}: consolidated.00.pth: is missing; --weights random runs the model without it"
+
+
+def test_a_recording_replaces_recordings_alone(tracetui: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's own file above all; an empty one, as mktemp makes it, is nobody's."""
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("config.json", b"{}"), ("m.gguf", b"GGUF\3\0\0\0"), ("w.pth", b"PK\3\4" + b"a/data.pkl")):
+        Path(name).write_bytes(content)
+        said = tracetui("trace", "llama-tiny", "-p", "hi", "-o", name)
+        told = f"tracetui: --output: {name}: is there and no recording; only recordings are replaced\n"
+        assert (said.status, said.err, Path(name).read_bytes()) == (2, told, content)
+    Path("empty.npz").touch()
+    assert tracetui("trace", "no-such-model", "-o", "empty.npz").err.startswith("tracetui: no-such-model")
+
+
+def test_merging_replaces_none_of_the_files_that_it_reads(tracetui: Here, tmp_path: Path) -> None:
+    path = tmp_path / "rank00000.npz"
+    write_trace(small_trace(), path)
+    said = tracetui("merge", str(tmp_path), "-o", str(path))
+    assert (said.status, said.err) == (2, f"tracetui: --output: {path}: is one of the files that are read\n")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def merge(arguments: Namespace) -> int:
     """Write the one trace; returns 1 if replicas differ, and 2, with nothing written, if parts don't add up."""
-    from tracetui.commands.output_file import writable_file
+    from tracetui.commands.output_file import recording_file
     from tracetui.recording.npz import write_trace
     from tracetui.recording.ranks.files import gathered_from, rank_paths
     from tracetui.recording.ranks.merge import merged_trace
@@ -22,8 +22,9 @@ def merge(arguments: Namespace) -> int:
 
     if arguments.tp is not None and arguments.tp < 1:
         raise InputError(f"--tp: must be a number of ranks, got {arguments.tp}")
-    output = writable_file(arguments.output)
-    gathered = gathered_from(rank_paths(map(Path, arguments.ranks)), arguments.tp)
+    sources = rank_paths(map(Path, arguments.ranks))
+    output = recording_file(arguments.output, sources)
+    gathered = gathered_from(sources, arguments.tp)
     merged = merged_trace(gathered, _replicas(arguments.replicas))
     if merged.misfits:
         for line in misfit_lines(merged.misfits):

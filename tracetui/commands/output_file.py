@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.file_heads import HEAD_BYTES
+from tracetui.file_kinds import is_zip
 
 
 def writable_file(text: str, option: str = "--output") -> Path:
@@ -27,4 +31,19 @@ def writable_file(text: str, option: str = "--output") -> Path:
         problem = error.strerror or "can't be used"
     if problem:
         raise InputError(f"{option}: {text or repr(text)}: {problem}")
+    return path
+
+
+def recording_file(text: str, sources: Iterable[Path] = ()) -> Path:
+    """Where a recording shall be written: in place of another recording, and of no other file that somebody has.
+
+    sources: the files that it is made of. Raises InputError.
+    """
+    path = writable_file(text)
+    with suppress(OSError):
+        if any(source.samefile(path) for source in sources if source.exists()):
+            raise InputError(f"--output: {text}: is one of the files that are read")
+        with path.open("rb") as file:
+            if (head := file.read(HEAD_BYTES)) and not is_zip(head):
+                raise InputError(f"--output: {text}: is there and no recording; only recordings are replaced")
     return path

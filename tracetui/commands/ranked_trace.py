@@ -24,12 +24,12 @@ def ranked_trace(arguments: Namespace) -> int:
 
 
 def _traced(arguments: Namespace) -> int:
-    from tracetui.commands.output_file import writable_file
+    from tracetui.commands.output_file import recording_file
     from tracetui.commands.read_options import check_places, read_recipe, read_stops
     from tracetui.headless import Stops, told_run
 
     sizes = sizes_of(arguments)
-    output = None if arguments.output is None else writable_file(arguments.output)
+    output = None if arguments.output is None else recording_file(arguments.output)
     if arguments.json:
         raise InputError("--json: not of a run on several ranks; `tracetui info F.npz --json` tells what came out")
     stops = Stops(read_stops(arguments))

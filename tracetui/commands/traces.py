@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracetui.commands.output_file import writable_file
+from tracetui.commands.output_file import recording_file, writable_file
 from tracetui.commands.recordings import recording_path
 from tracetui.errors import InputError
 from tracetui.file_kinds import is_gguf
@@ -42,7 +42,7 @@ def trace(arguments: Namespace) -> int:
 def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
     from tracetui.commands.read_options import check_places, read_recipe, read_stops
 
-    output = None if arguments.output is None else writable_file(arguments.output)
+    output = None if arguments.output is None else recording_file(arguments.output)
     said_stops = read_stops(arguments)
     recipe = read_recipe(arguments)
     check_places(recipe, said_stops)
