@@ -25,6 +25,7 @@ from tracetui.recipe.package_models import PACKAGE_MODELS
 from tracetui.recording.npz import read_trace
 from tracetui.recording.npz.names import TIMING
 
+OLD = b"PK\3\4 of the old one"
 TINY = ("trace", "llama-tiny")
 PROMPT = "the answer to"
 IDS = "4096,806,956,303"
@@ -163,7 +164,7 @@ def test_the_number_of_threads_doesn_t_change_the_weights(tracetui: Here, tmp_pa
 
 def test_a_full_disk_leaves_the_old_file(tracetui: Here, tmp_path: Path) -> None:
     path = tmp_path / "t.npz"
-    path.write_bytes(b"the old one")
+    path.write_bytes(OLD)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
     try:
@@ -172,7 +173,7 @@ def test_a_full_disk_leaves_the_old_file(tracetui: Here, tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert said.status == 1
     assert said.complaint == f"{path}: can't be written: File too large"
-    assert path.read_bytes() == b"the old one"
+    assert path.read_bytes() == OLD
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -182,7 +183,7 @@ def test_the_two_ways_to_stop_a_trace(tmp_path: Path) -> None:
         signal.SIGINT: started,
         signal.SIGTERM: started_warm,
     }
-    (tmp_path / "SIGINT.npz").write_bytes(b"the old one")
+    (tmp_path / "SIGINT.npz").write_bytes(OLD)
     children = []
     for number, start in starts.items():
         children.append(start("trace", "llama3-2layer", "--json", "-o", f"{number.name}.npz", cwd=tmp_path))
@@ -192,7 +193,7 @@ def test_the_two_ways_to_stop_a_trace(tmp_path: Path) -> None:
     interrupted, terminated = (ended(child) for child in children)
     assert (interrupted.status, interrupted.err) == (130, "tracetui: interrupted\n")
     assert (terminated.status, terminated.err) == (143, "")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"SIGINT.npz": b"the old one"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"SIGINT.npz": OLD}
 
 
 def test_no_library_says_anything_beside_us(tmp_path: Path) -> None:
