@@ -13,6 +13,7 @@ import torch
 from tests.device.stand_in import StandIn
 from tests.tracer.recipes import recipe
 from tracetui.cli import main
+from tracetui.commands.start_page import page_of_recipe
 from tracetui.debugger.session import Event, Failed, Preparing
 from tracetui.errors import InputError
 from tracetui.models.devices.chosen import CPU, device_name, device_of
@@ -88,6 +89,11 @@ def test_the_command_ends_with_2(capsys: pytest.CaptureFixture[str], tmp_path: P
         assert main() == 2
     assert "device: cuda: " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_start_page_names_a_gpu() -> None:
+    assert ("device", "cuda:1") in page_of_recipe(recipe(device="cuda:1")).facts
+    assert "device" not in dict(page_of_recipe(recipe()).facts)
 
 
 def test_the_screen_is_told_why() -> None:

@@ -44,4 +44,5 @@ def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     fields = [(name, recipe.config.get(name)) for name in names]
     layers = ("layers", f"{len(recipe.layers)} of {recipe.layer_count}")
     latent = (("mla", recipe.mla),) if recipe.has_latent else ()
-    return (layers, *((name, str(value)) for name, value in fields if value is not None), *latent)
+    device = () if recipe.device == "cpu" else (("device", recipe.device),)
+    return (layers, *((name, str(value)) for name, value in fields if value is not None), *latent, *device)

@@ -22,13 +22,13 @@ from tracetui.debugger.session import (
 )
 from tracetui.errors import InputError
 from tracetui.expr.matrices import any_steps
+from tracetui.models.devices.memory import give_back
 from tracetui.models.factory import runnable_of
 from tracetui.models.memory import plan as memory
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.runnable import Runnable
 from tracetui.models.weights.available_memory import available_bytes, own_bytes
 from tracetui.models.weights.exact import InFloat64
-from tracetui.models.weights.memory import give_back_memory
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.cut import FROM_THE_START, Cut
 from tracetui.recording.keep import ATTENTION
@@ -297,4 +297,4 @@ class Engine:
         """Drop all weights."""
         self._held = self._past = None
         self.runnable.weights.clear()
-        give_back_memory()
+        give_back(self.runnable.device)
