@@ -54,6 +54,8 @@ class SampledPrints(Mapping[str, WeightPrint]):
 
     def __getitem__(self, name: str) -> WeightPrint:
         if name not in self._made:
+            if not self._made:
+                self._samples = _at_hand(self._samples)
             shape, dtype, start, sample = self._samples[name]
             if sample is None:
                 end = start + min(SAMPLED, shape.numel()) * dtype.itemsize
@@ -82,6 +84,19 @@ def sampled_prints(known: KnownModel) -> SampledPrints:
                 alone = weight.detach().take(_places(weight.numel(), weight.device))
                 samples[name] = _WeightSample(weight.shape, weight.dtype, 0, alone)
     return SampledPrints(samples, bytearray())
+
+
+def _at_hand(samples: Mapping[str, _WeightSample]) -> dict[str, _WeightSample]:
+    """The same in the processor's memory: those of one device and dtype by one copy."""
+    kinds: dict[object, list[tuple[str, torch.Tensor]]] = {}
+    for name, sample in samples.items():
+        if sample.alone is not None and not sample.alone.is_cpu:
+            kinds.setdefault((sample.alone.device, sample.dtype), []).append((name, sample.alone))
+    near = dict(samples)
+    for alike in kinds.values():
+        parts = torch.cat([each for _, each in alike]).cpu().split([len(each) for _, each in alike])  # type: ignore[no-untyped-call]
+        near.update({name: near[name]._replace(alone=part) for (name, _), part in zip(alike, parts, strict=True)})
+    return near
 
 
 class _Together:

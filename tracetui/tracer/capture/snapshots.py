@@ -160,7 +160,7 @@ class Snapshots:
             address, count, kind = row
             places += address, min(width, count), kind
             places += address + max(0, count - width) * tensor.itemsize, min(width, count), kind
-        finite = first_not_finite(array("q", places)) == len(places) // 3
+        finite = not places or first_not_finite(array("q", places)) == len(places) // 3
         return finite and self.look_at(others)
 
     def let_go(self) -> None:
