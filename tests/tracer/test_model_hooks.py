@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.hooks_left import hooks_left
 from tests.tracer.models import prompt, tiny_llama
-from tracetui.models.recordable.watched_call import watched_call
+from tracetui.models.recordable.watched_call import may_be_watched
 from tracetui.recording.record import Record
 from tracetui.recording.stepping import encloses
 from tracetui.recording.trace import RunInfo, Trace
@@ -165,14 +165,14 @@ def test_failing_half_way_through_putting_hooks_on_takes_them_off(monkeypatch: p
     model = tiny_llama()
     calls = 0
 
-    def fails_later(*about: Any) -> Any:
+    def fails_later(module: nn.Module) -> bool:
         nonlocal calls
         calls += 1
         if calls > 10:
             raise MemoryError
-        return watched_call(*about)
+        return may_be_watched(module)
 
-    monkeypatch.setattr("tracetui.tracer.hooks.module_calls.watched_call", fails_later)
+    monkeypatch.setattr("tracetui.tracer.hooks.module_calls.may_be_watched", fails_later)
     with pytest.raises(MemoryError), ModelHooks(model, watched(Recorder(RunInfo(), (), Gate().arrived))):
         pass
     assert calls == 11

@@ -6,7 +6,7 @@ around it. Private API, and of no use where hooks of somebody else's stand: thos
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -18,22 +18,26 @@ INSTEAD = "_compiled_call_impl"
 Site = Any
 
 
-def watched_call(
-    module: nn.Module,
-    site: Site,
+def watched_by(
     before: Callable[[Site, nn.Module, tuple[Any, ...], dict[str, Any]], None],
     after: Callable[[Site, nn.Module, tuple[Any, ...], Any], Any],
-) -> Callable[..., Any]:
-    """A module's call around which both are called; `after` may return what is given back instead, or None."""
-    run: Callable[..., Any] = module._call_impl
+) -> Callable[[nn.Module, Site], Callable[..., Any]]:
+    """Makes of a module and its site a call of it around which both are called.
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        before(site, module, args, kwargs)
-        output = run(*args, **kwargs)
-        instead = after(site, module, args, output)
-        return output if instead is None else instead
+    `after` may return what is given back instead, or None. One of the inner functions for each module: the fewer
+    objects it consists of, the less often the collector comes.
+    """
 
-    return call
+    def watched_call(module: nn.Module, site: Site) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            before(site, module, args, kwargs)
+            output = _CALL(module, *args, **kwargs)
+            instead = after(site, module, args, output)
+            return output if instead is None else instead
+
+        return call
+
+    return watched_call
 
 
 def is_watched_call(call: object) -> bool:
@@ -56,7 +60,15 @@ def may_be_watched(module: nn.Module) -> bool:
 
 @cache
 def _is_called_plainly(kind: Any) -> bool:
-    return kind.__call__ is nn.Module.__call__ and kind._wrapped_call_impl is nn.Module._wrapped_call_impl
+    return all(getattr(kind, name) is getattr(nn.Module, name) for name in _CALLS)
 
 
-_CODES = tuple(each for each in watched_call.__code__.co_consts if isinstance(each, CodeType))
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Of the functions in it, the innermost."""
+    inside = [each for each in code.co_consts if isinstance(each, CodeType)]
+    yield from (found for each in inside for found in _codes(each)) if inside else (code,)
+
+
+_CALL: Callable[..., Any] = nn.Module._call_impl
+_CALLS = ("__call__", "_wrapped_call_impl", "_call_impl")
+_CODES = tuple(_codes(watched_by.__code__))

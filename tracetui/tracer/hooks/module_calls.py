@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.utils.hooks import RemovableHandle
 
-from tracetui.models.recordable.watched_call import INSTEAD, is_watched_call, may_be_watched, watched_call
+from tracetui.models.recordable.watched_call import INSTEAD, is_watched_call, may_be_watched, watched_by
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.observer import Observer
 
@@ -32,13 +32,13 @@ class ModuleCalls:
 
     def put_on(self, observer: Observer, sites: Mapping[str, ModuleSite]) -> None:
         """Have modules tell the observer, each with its site."""
-        before, after = observer.module_in, observer.module_out
+        watched_call = watched_by(observer.module_in, observer.module_out)
         for module, site in zip(self._modules, sites.values(), strict=True):
             if self._by_hooks or not may_be_watched(module):
                 self._hook(module, site, observer)
             else:
                 # Not by attribute: for each there'd be a look at the class first, and one more in nn.Module.
-                module.__dict__[INSTEAD] = watched_call(module, site, before, after)
+                module.__dict__[INSTEAD] = watched_call(module, site)
 
     def _hook(self, module: nn.Module, site: ModuleSite, observer: Observer) -> None:
         own, key = module.__dict__, self._key
