@@ -79,14 +79,26 @@ AT_HOME = (
 """What of tracetui the home screen shows, or ends in order with; anything else is read and imported behind it."""
 
 LATER = (
-    "tracetui.analysis.diff",
+    *("tracetui.analysis.diff", "tracetui.analysis.mapping", "tracetui.analysis.rope"),
     "tracetui.export",
     "tracetui.debugger.recorded_session",
     *("tracetui.recording.npz", "tracetui.recording.dumps", "tracetui.formats.zip", "msgspec"),
-    "tracetui.ui.diff_",
+    *("tracetui.ui.diff_", "tracetui.views.health.lines"),
     *(
         f"tracetui.ui.dialogs.{name}"
-        for name in ("compare", "config", "export", "generate", "help", "jump", "lens", "open", "rope")
+        for name in (
+            "compare",
+            "config",
+            "edits",
+            "export",
+            "generate",
+            "health",
+            "help",
+            "jump",
+            "lens",
+            "open",
+            "rope",
+        )
     ),
 )
 """What belongs to screens and files that are opened by a key."""

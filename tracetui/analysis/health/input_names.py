@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from tracetui.analysis.mapping.names import execution_rank
 from tracetui.recording.record import INPUT, plain_site
 
 _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -134,5 +133,7 @@ def input_names(site: str, layer_index: int | None, known_sites: Collection[str]
 
 
 def _last_layer(known_sites: Iterable[str]) -> str:
+    from tracetui.analysis.mapping.names import execution_rank
+
     ranks = (execution_rank(name) for name in known_sites)
     return f"model.layers.{max((layer for kind, layer, _ in ranks if kind == 1), default=0)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tracetui.analysis.attention.heads import UnexplainedError, head_identity
 from tracetui.analysis.attention.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
@@ -11,7 +12,6 @@ from tracetui.analysis.attention.reach import Reach, is_quick, reach_of
 from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, Matrix, attention_at
 from tracetui.analysis.axes import axis_positions
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.rope.pairs import RopeCheck, Untold, check_rope, rows_permuted
 from tracetui.debugger.labels import position_labels, row_name
 from tracetui.debugger.session import Module
 from tracetui.debugger.state import ScreenState
@@ -21,6 +21,9 @@ from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap.pyramid import Mask
 from tracetui.views.heatmap.scale import ScaleKind
+
+if TYPE_CHECKING:
+    from tracetui.analysis.rope.pairs import RopeCheck, Untold
 
 Shown = Kind | LatentKind
 SHOWN: tuple[Shown, ...] = (*KINDS, *LATENT_KINDS)
@@ -107,6 +110,8 @@ def read_attention(
 
 def check_attention(attention: AttentionPlane) -> Checks:
     """What the plane on view asks for."""
+    from tracetui.analysis.rope.pairs import check_rope, rows_permuted
+
     view, head, batch = attention.view, attention.head, attention.batch
     if attention.latent and attention.latent_kind:
         return Checks(attention, attention.latent.two_ways(head, batch))

@@ -18,7 +18,6 @@ from tracetui.recording.cut import FROM_THE_START, cut_before
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
 from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.dialogs.ask import AskScreen
-from tracetui.ui.dialogs.edits import EditsScreen
 from tracetui.views.run.cut import cut_line, taken_line
 from tracetui.views.run.edits import unapplied_lines
 
@@ -116,6 +115,8 @@ class EditActions:
         if not self._host.state.edits:
             self._host.show("there are no edits; E makes one")
             return
+        from tracetui.ui.dialogs.edits import EditsScreen
+
         self._host.push(EditsScreen(lambda: self._host.state.edits, self._set), self._list_left)
 
     def _set(self, edits: tuple[Edit, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tracetui.analysis.health.marks import Marks, health_marks
 from tracetui.debugger.log.level import Level
@@ -14,8 +15,9 @@ from tracetui.debugger.session import Event, Finished, Fired, Opened, Viewed
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.ui.debugger_screen.host import Handlers, Host
-from tracetui.ui.dialogs.health import FirstBadElement, HealthRead, HealthScreen, read_health
-from tracetui.views.health.lines import near_limit_lines
+
+if TYPE_CHECKING:
+    from tracetui.ui.dialogs.health import FirstBadElement, HealthRead
 
 _OVERFLOWING = frozenset({"float16", "float8_e4m3fn", "float8_e5m2"})
 _LOOKED_AT = 50
@@ -62,9 +64,13 @@ class HealthActions:
             self._read(state.record)
 
     def _read(self, record: Record) -> None:
+        from tracetui.ui.dialogs.health import read_health
+
         self._host.read("health", partial(read_health, self._host.state.trace, record), self._show)
 
     def _show(self, health: HealthRead) -> None:
+        from tracetui.ui.dialogs.health import HealthScreen
+
         if health.diagnosis is not None:
             self.mark()
         if self._host.dialog is None and health.trace is self._host.state.trace:
@@ -100,4 +106,6 @@ def _overflows(trace: Trace) -> bool:
 
 def read_limits(trace: Trace) -> tuple[str, ...]:
     """Which records come near overflow, a line each; empty if none does."""
+    from tracetui.views.health.lines import near_limit_lines
+
     return tuple(near_limit_lines(trace))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted, rows_source
 from tracetui.debugger.readings.attention import AttentionPlane, Checks
 from tracetui.text import number, size
 from tracetui.views.parts import LinePart, fitted, part
 from tracetui.views.verdict import verdict_parts
+
+if TYPE_CHECKING:
+    from tracetui.analysis.rope.pairs import RopeCheck, Untold
 
 _NAME, _COLUMN = 9, 10
 
@@ -25,6 +28,8 @@ def facts(attention: AttentionPlane, checks: Checks | None, all_heads: Identity 
 def _lines(
     attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int
 ) -> Iterator[Content]:
+    from tracetui.analysis.rope.pairs import rows_permuted, rows_source
+
     yield _call(attention, width)
     identity = checks.identity if checks else None
     if attention.latent_kind and attention.cost:
@@ -81,6 +86,8 @@ def _apart(identity: Identity) -> str:
 
 def _rope(check: RopeCheck | Untold | None, source: str, width: int) -> Iterator[Content]:
     """Which layout the rotary embedding has, and that the file had the other."""
+    from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck
+
     if isinstance(check, RopeCheck):
         name, style = ("RoPE", "$quiet") if check.layout else ("RoPE UNCLEAR", "bold $error")
         parts = [part(f" {name}:", "", rank=3)]
