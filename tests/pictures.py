@@ -55,6 +55,12 @@ def _with_and_without_a_head(folder: Path) -> None:
         _tracetui("trace", "smollm2", "-p", _CAPITALS, *more, "-o", str(folder / f"{name}.npz"))
 
 
+def _exploding(folder: Path) -> None:
+    """A run whose norms grow ten thousand times in one layer."""
+    prompt = "The capital of France is"
+    _tracetui("trace", "llama-tiny", "-p", prompt, "--edit", "layers.3.mlp: scale 1e5", "-o", str(folder / "big.npz"))
+
+
 PICTURES: Mapping[str, Picture] = {
     "screen": Picture(
         f"run smollm2 --fresh -p '{_CAPITALS}' --break layers.11.self_attn",
@@ -63,6 +69,9 @@ PICTURES: Mapping[str, Picture] = {
     "nan": Picture(f"run ./my-port --fresh -p '{_QUESTION}' ", ("c", WAIT, "2"), _with_a_nan),
     "diff": Picture("diff mine.npz reference.npz --tui", (), _with_and_without_a_head),
     "experts": Picture(f"run deepseek-v3-mini --fresh --layers 0:6 -p '{_QUESTION}' --break lm_head", ("c", WAIT, "4")),
+    "timeline": Picture(
+        "open big.npz --fresh", ("s", *("right_curly_bracket",) * 4, "percent_sign", "1", WAIT), _exploding
+    ),
     "latent": Picture(
         f"run deepseek-v3-mini --fresh --layers 0:6 -p '{_QUESTION}' --break lm_head",
         ("c", WAIT, "3", *("a",) * 4),
