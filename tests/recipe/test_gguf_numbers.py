@@ -103,6 +103,16 @@ def test_a_size_that_no_model_has_is_refused_by_its_key(
     assert str(error.value).endswith(f"m.gguf: llama.{key}: {problem}")
 
 
+@pytest.mark.parametrize("used", [0, 9])
+def test_more_chosen_experts_than_there_are_or_none_are_refused_by_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: int
+) -> None:
+    for key, number in (("expert_count", 8), ("expert_used_count", used)):
+        monkeypatch.setitem(KEYS, key, number)
+    with pytest.raises(InputError, match=f"expert_used_count: must be between 1 and expert_count, 8, got {used}"):
+        config_of(tmp_path, "llama", "rope.freq_base", 1e4, wide=False)
+
+
 def test_a_0_that_stands_for_none_is_read_as_that(tmp_path: Path) -> None:
     plain = config_of(tmp_path, "llama", "rope.freq_base", 1e4, wide=False)
     assert config_of(tmp_path, "llama", "rope.scaling.factor", 0.0, wide=True) == plain

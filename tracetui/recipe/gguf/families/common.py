@@ -35,7 +35,10 @@ def rope_of(config: Config) -> dict[str, object]:
 def routed(keys: Keys, name: str) -> dict[str, object]:
     """How many experts there are, under a configuration's name for it, and how many a token gets."""
     keys.ignore("expert_weights_norm", "expert_gating_func", "moe_every_n_layers")
-    return {name: keys.needed_integer("expert_count"), "num_experts_per_tok": keys.needed_integer("expert_used_count")}
+    count, used = keys.needed_integer("expert_count"), keys.needed_integer("expert_used_count")
+    if not 0 < used <= count:
+        keys.fail("expert_used_count", f"must be between 1 and expert_count, {count}")
+    return {name: count, "num_experts_per_tok": used}
 
 
 def window_kind(slides: bool) -> str:
