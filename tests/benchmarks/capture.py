@@ -121,6 +121,7 @@ def measure(tokens: int, rounds: int, names: Sequence[str] = ()) -> dict[str, li
     ways: dict[str, Timed] = {
         "untraced": untraced,
         "captured": traced,
+        "looked into": lambda: (trace := traced(), len(trace)),
         "statistics": lambda: with_statistics(traced()),
         **({} if names else nnsight_ways(ids)),
     }

@@ -50,7 +50,9 @@ def ways(counted: list[int]) -> dict[str, Timed]:
 
     def traced() -> object:
         trace = record_call(models["grouped_mm"], input_ids=ids, use_cache=False)
-        counted[:] = [len(trace)]
+        if not counted:
+            # In the first call alone, which isn't timed: whoever looks has all of it described.
+            counted.append(len(trace))
         return trace
 
     return {
