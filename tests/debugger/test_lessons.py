@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.ui.tiny_llama import empty_recorder, forward
-from tracetui.debugger.lessons import _tables, lesson
+from tracetui.debugger.lessons import _tables, lesson, words_in
 from tracetui.debugger.state import ScreenState
 
 PANES = ("modules", "tensor", "attention", "experts", "logits", "log")
@@ -44,3 +44,12 @@ def test_every_pane_has_its_words_and_before_a_run_there_is_no_record() -> None:
         assert "this pane" in {line.label for line in lesson(ScreenState(), pane)}
     assert {"margin", "Gini"} <= {line.label for line in lesson(ScreenState(), "experts")}
     assert all({"what", "formula", "healthy", "try"} <= set(one) for one in _tables()["roles"].values())
+
+
+def test_words_are_explained_where_they_stand_and_only_there() -> None:
+    assert [line.label for line in words_in("kv head 0 (heads 0–1) · softmax·V = heads", "attention")] == [
+        "kv head",
+        "softmax·V",
+    ]
+    assert [line.label for line in words_in("model.rotary_emb#1", "tensor")] == ["rotary_emb#1"]
+    assert list(words_in("model.rotary_emb", "tensor")) == []

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
-from tracetui.analysis.lens import lens_table
+from tracetui.analysis.lens import joined_lens, lens_table
 from tracetui.debugger.recorded_session import RecordedSession
 from tracetui.debugger.start_page import page_of_recording
 from tracetui.recipe import Generation, texts
@@ -41,6 +41,16 @@ def test_the_table_is_what_was_recorded_and_has_no_padding(trace: Trace) -> None
     cut = lens_table(shorter, 0)
     assert cut is not None
     assert cut.ids.shape == (3, 2, 3)
+
+
+def test_all_passes_of_a_generation_stand_beside_one_another(trace: Trace) -> None:
+    first, later, joined = lens_table(trace, 0), lens_table(trace, 1), joined_lens(trace)
+    assert first is not None
+    assert later is not None
+    assert joined is not None
+    assert joined.positions == range(first.positions.start, later.positions.stop)
+    assert (joined.ids[:, : len(first.positions)] == first.ids).all()
+    assert (joined.probs[:, len(first.positions) :] == later.probs).all()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

@@ -166,11 +166,13 @@ async def test_heatmaps_of_both_and_the_difference_are_on_one_scale() -> None:
         maps = sorted(it.app.screen.query(Heatmap), key=lambda each: each.id or "")
         scales = {heatmap.data.pyramids[ScaleKind.LINEAR].scale for heatmap in maps}
         assert len(scales) == 1
+        assert [each.is_thumbnail for each in maps] == [True, True, False], "one legend, of A−B"
         np.testing.assert_allclose(maps[2].data.values, (a[FAULT] - b[FAULT])[0], rtol=1e-6)
         await it.press("Y")
         await rest(it)
         own = [heatmap.data.pyramids[ScaleKind.LINEAR].scale for heatmap in maps]
         assert own[0] == own[1] != own[2]
+        assert [each.is_thumbnail for each in maps] == [True, False, False], "two scales have two"
         await it.press("l")
         assert len({heatmap.cursor for heatmap in maps}) == 1, "one crosshair"
         assert maps[0].cursor == it.app.screen.query_one(DiffGrid).cell
