@@ -183,7 +183,7 @@ def test_stops_and_edits_of_a_recorded_module() -> None:
     assert not edited["model.layers.1.mlp"].any()
     np.testing.assert_array_equal(edited["model.layers.1.mlp:before_edit"], plain["model.layers.1.mlp"])
     assert edited.run.recipe["edits"] == ["layers.1.mlp: zero"]
-    with pytest.warns(UserWarning, match=r"layers\.7\.mlp: zero"):
+    with pytest.raises(tracetui.InputError, match=r"no layers\.7"):
         tracetui.trace(model, input_ids=ids, edits=["layers.7.mlp: zero"])
     with pytest.raises(tracetui.InputError, match="edits"):
         tracetui.trace(model, input_ids=ids, edits="layers.7.mlp")

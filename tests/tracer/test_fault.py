@@ -167,12 +167,12 @@ def test_a_live_run_that_fails_shows_the_line_and_the_next_one_starts_afresh() -
         "down_proj = self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))",
     )
     session.source("model.layers.1.mlp.up_proj")
-    assert heard(events, Sourced).says == "forward"
+    assert heard(events, Sourced).says == "the statement that calls up_proj"
     mend()
     session.start(recipe().prompts, until_end)
     np.testing.assert_array_equal(heard(events, Finished).trace["logits"], reference["logits"])
     session.source("model.layers.1.mlp.down_proj")
-    assert heard(events, Sourced).says == "forward"
+    assert heard(events, Sourced).says == "the statement that calls down_proj"
     assert session.close(20)
 
 
