@@ -7,9 +7,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-PATH = Path(__file__).with_name("libtracetui.so.6")
+PATH = Path(__file__).with_name("libtracetui.so.7")
 SWITCH = "TRACETUI_NATIVE"
-_INTERFACE = 6
+_INTERFACE = 7
 """What interface.c says, raised whenever a function comes or its arguments change."""
 
 
