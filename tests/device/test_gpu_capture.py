@@ -15,6 +15,7 @@ from tracetui.models.devices.uploads import Uploads
 from tracetui.recording.keep import ROOM
 from tracetui.recording.statistics import by_numpy
 from tracetui.tracer.capture.device_statistics import sums_of
+from tracetui.tracer.capture.device_values import DeviceValue
 from tracetui.tracer.capture.host_copies import HostCopies
 from tracetui.tracer.capture.store import ValueStore
 
@@ -69,6 +70,17 @@ def test_who_reads_early_waits_for_that_value_alone(gpu: StandIn) -> None:
     assert second.read().tolist() == [1.0] * 4
     assert gpu.waits == ["an event"]
     assert first.statistics().max == 0
+
+
+@pytest.mark.parametrize("count", [4, 2**21])
+def test_nobody_is_told_of_a_copy_that_could_not_be_waited_for(gpu: StandIn, count: int) -> None:
+    """A thread of the screen may look at a value in the middle of its sending."""
+    told: list[bool] = []
+    with patch.object(DeviceValue, "sent", lambda self, copy, batch: told.append(batch.event is not None)):
+        copies = HostCopies()
+        copies.value(torch.ones(count).to(GPU))
+        copies.send()
+    assert told == [True]
 
 
 def test_a_value_that_is_not_sent_yet_is_read_where_it_is(gpu: StandIn) -> None:

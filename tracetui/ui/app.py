@@ -100,8 +100,8 @@ class TracetuiApp(ThemedApp):
         return (*own.palettes(self.theme), *PALETTES)
 
     def on_mount(self) -> None:
-        # Back from the shell, nothing of the screen is left.
         ThemeReload(self).begin()
+        # Back from the shell, nothing of the screen is left.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         for problem in self.problems:
             self.debugger.report(problem)

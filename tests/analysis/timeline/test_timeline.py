@@ -80,6 +80,14 @@ def test_a_nan_is_seen_and_led_to_whatever_is_larger() -> None:
     assert timeline.norm(largest) == columns.norms[1]
 
 
+def test_what_is_too_much_to_read_of_a_script_is_not_called_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = recorded()
+    monkeypatch.setattr("tracetui.analysis.timeline.timeline._MOST_READ", 0)
+    columns = taken_in(replace(trace, dump=True)).columns(4, grows=False)
+    assert not columns.broken.any()
+    assert np.isneginf(columns.norms).all()
+
+
 def test_masks_and_numbers_of_experts_have_no_norm() -> None:
     trace = recorded()
     records = list(trace.records)

@@ -61,7 +61,7 @@ class Timeline:
         records, values = trace.records[first:end], trace.values[first:end]
         elements = sum(record.numel for record in records) if trace.dump else 0
         if self._read + elements > _MOST_READ:
-            norms = broken = np.full(len(records), -np.inf)
+            norms, broken = np.full(len(records), -np.inf), np.zeros(len(records), bool)
         else:
             every = statistics_of(values)
             norms = np.array([_norm(record, of) for record, of in zip(records, every, strict=True)])

@@ -22,6 +22,8 @@ _MOST_NORMED = 2**31
 """Elements."""
 _NORMED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Dtypes of which torch finds the largest magnitudes of many tensors at once; NaN if there is one."""
+_Copy = tuple[DeviceValue, torch.Tensor]
+"""A value, and the memory [numel] that its elements are on their way to."""
 
 
 class DeviceLane:
@@ -49,26 +51,28 @@ class DeviceLane:
         if normed:
             finite.copy_(_are_finite([row for _, row in normed]), non_blocking=True)
         batch = Batch(values, [value for value, _ in normed], finite)
+        copies: list[_Copy] = []
         small = [(value, row) for value, row in zip(values, rows, strict=True) if row.nbytes <= _SMALL]
         large = [(value, row) for value, row in zip(values, rows, strict=True) if row.nbytes > _SMALL]
         for value, row in large:
             host = self._room(row.numel(), row.dtype)  # [numel]
             host.copy_(row, non_blocking=True)
-            value.sent(with_layout(host, value.captured), batch)
-        self._send_together(small, batch)
+            copies.append((value, host))
+        copies += self._sent_together(small)
         batch.event = side.mark()
+        # Not before there is an event: who looks at a value from another thread would wait for none.
+        for value, host in copies:
+            value.sent(with_layout(host, value.captured), batch)
         return batch
 
-    def _send_together(self, pairs: Sequence[tuple[DeviceValue, torch.Tensor]], batch: Batch) -> None:
+    def _sent_together(self, pairs: Sequence[tuple[DeviceValue, torch.Tensor]]) -> list[_Copy]:
         """Gather values on the device, and copy them in one piece. What comes next waits for that, on the queue."""
         starts, end = [], 0
         for _, row in pairs:
             starts.append(end)
             end += -(-row.nbytes // _ALIGNED) * _ALIGNED
         if not end:
-            for value, row in pairs:
-                value.sent(with_layout(self._room(0, row.dtype), value.captured), batch)
-            return
+            return [(value, self._room(0, row.dtype)) for value, row in pairs]
         if self._gathered is None or self._gathered.numel() < end:
             self._gathered = torch.empty(max(end, _GATHERED), dtype=torch.uint8, device=self._device)
         host = self._room(end, torch.uint8)  # [bytes]
@@ -80,8 +84,10 @@ class DeviceLane:
             targets, sources = zip(*alike, strict=True)
             torch._foreach_copy_(list(targets), list(sources), non_blocking=True)
         host.copy_(self._gathered[:end], non_blocking=True)
-        for start, (value, row) in zip(starts, pairs, strict=True):
-            value.sent(with_layout(host[start : start + row.nbytes].view(row.dtype), value.captured), batch)
+        return [
+            (value, host[start : start + row.nbytes].view(row.dtype))
+            for start, (value, row) in zip(starts, pairs, strict=True)
+        ]
 
     def _room(self, numel: int, dtype: torch.dtype) -> torch.Tensor:
         """Pinned memory for so many elements [numel]."""

@@ -55,8 +55,9 @@ class DeviceValue(TorchValue):
         return TorchValue(self.at_hand).read(index)
 
     def all_finite(self) -> bool:
-        if self.finite is None and self._batch is not None:
-            self._batch.wait()
+        # Asked for once: the model's thread may let go of the batch meanwhile.
+        if self.finite is None and (batch := self._batch) is not None:
+            batch.wait()
         if self.finite is None:
             self.finite = is_finite(self.at_hand) if self._statistics is None else self._statistics.finite
         return self.finite

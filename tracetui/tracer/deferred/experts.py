@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
@@ -12,9 +10,6 @@ from tracetui.tracer.deferred.pass_log import PassLog
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.work_clock import WorkClock
 from tracetui.tracer.observer import Choice
-
-if TYPE_CHECKING:
-    pass
 
 
 class DeferredExperts:
