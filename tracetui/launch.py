@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 
 _COUNT, _RANK = "WORLD_SIZE", "RANK"
+_OF_TORCHRUN = "TORCHELASTIC_RUN_ID"
+_PARENT = os.getppid()
+"""As early as this is imported: a launcher that ends while torch is imported is told from the next parent."""
 
 
 def process_count() -> int:
@@ -20,6 +23,11 @@ def rank_here() -> int:
 def is_another_rank() -> bool:
     """Whether another process than this one speaks for all."""
     return process_count() > 1 and rank_here() > 0
+
+
+def is_launcher_gone() -> bool:
+    """Whether torchrun, which is the parent of the processes that it starts, has ended before this one."""
+    return _OF_TORCHRUN in os.environ and os.getppid() != _PARENT
 
 
 def _number(name: str, default: int) -> int:

@@ -198,12 +198,18 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
     return Debugged(Trace(_recorded(last)), None if last is None else last.output, None if last is None else last.error)
 
 
-def _end_screen(app: Any, sessions: Sequence[LiveSession]) -> None:
-    """Ctrl-C was heard on another rank: at once the model leaves its run there too."""
+def _end_screen(app: Any, sessions: Sequence[LiveSession]) -> bool:
+    """Ctrl-C was heard on another rank: at once the model leaves its run there too.
+
+    False if the screen isn't up yet, or no more.
+    """
     for session in sessions:
         session.cancel()
-    with suppress(RuntimeError):
+    try:
         app.call_from_thread(app.exit, _INTERRUPTED)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _recorded(session: LiveSession | None) -> Any:

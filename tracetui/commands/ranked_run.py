@@ -108,9 +108,15 @@ def _lead(ranks: TracingRanks, model: Runnable, recipe: Recipe, offer: StartPage
     return 0 if status == _INTERRUPTED else status
 
 
-def _end_screen(app: Any, sessions: list[LiveSession]) -> None:
-    """Ctrl-C was heard on another rank, or whoever started all is gone."""
+def _end_screen(app: Any, sessions: list[LiveSession]) -> bool:
+    """Ctrl-C was heard on another rank, or whoever started all is gone.
+
+    False if the screen isn't up yet, or no more.
+    """
     for session in sessions:
         session.cancel()
-    with suppress(RuntimeError):
+    try:
         app.call_from_thread(app.end, _INTERRUPTED)
+    except RuntimeError:
+        return False
+    return True

@@ -182,14 +182,16 @@ class Leading(Visit):
         return open_ranks(folder)
 
     @contextmanager
-    def listening(self, hear: Callable[[], None]) -> Iterator[None]:
-        """For the length of a `with`, hear of Ctrl-C on another rank, or that the store is gone, on another thread."""
+    def listening(self, hear: Callable[[], object]) -> Iterator[None]:
+        """For the length of a `with`, hear of Ctrl-C on another rank, or that the store is gone, on another thread.
+
+        hear: is called again where it returns False, as long as there is no screen to be ended.
+        """
         over = threading.Event()
 
         def listen() -> None:
             while not over.wait(_LISTENING_SECONDS):
-                if self._is_interrupted():
-                    hear()
+                if self._is_interrupted() and hear() is not False:
                     return
 
         listener = threading.Thread(target=listen, name="ranks", daemon=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch.distributed as dist
@@ -20,6 +21,7 @@ from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.ranks.joining import joined
 from tracetui.tracer.ranks.together import Ranks, ranks_for, wait_until
 
 _LONGEST = timedelta(hours=2)
@@ -30,13 +32,13 @@ class TracingRanks:
     """All ranks of one command."""
 
     def __init__(self, sizes: Sizes) -> None:
-        """Joins the others. Raises InputError where there are not as many as the sizes say."""
+        """Joins the others. Raises RunError where they aren't found."""
         self.sizes = sizes
         if os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):
             # On one machine: what its name stands for elsewhere doesn't matter.
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         if not dist.is_initialized():
-            dist.init_process_group("gloo", timeout=_LONGEST)
+            joined(partial(dist.init_process_group, "gloo", timeout=_LONGEST))
         ranks = ranks_for("tracetui")
         assert ranks is not None
         self.ranks: Ranks = ranks
