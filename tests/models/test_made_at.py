@@ -28,6 +28,10 @@ def line_of(*body: str, part: int = 0, field: str = "") -> str:
         (["if mask is None:", "    return x", "y = self.f(x)", "return y"], 0, "y = self.f(x)"),
         (["for block in self.blocks:", "    x = block(x)", "return x"], 0, "x = block(x)"),
         (["y = self.f(x)", "y[0] = 1", "return y"], 0, "y = self.f(x)"),
+        (["y = x", "y: Tensor = self.f(y)", "return y"], 0, "y: Tensor = self.f(y)"),
+        (["y = self.f(x)", "z: Tensor = y", "return z"], 0, "y = self.f(x)"),
+        (["y: Tensor", "y = self.f(x)", "return y"], 0, "y = self.f(x)"),
+        (["y = x", "[a, (y, *b)] = self.f(x)", "return y"], 0, "[a, (y, *b)] = self.f(x)"),
         (["def inner(a):", "    return a", "return inner(x)"], 0, "return inner(x)"),
     ],
 )

@@ -11,6 +11,9 @@ _DEPTH = 4
 """Names that stand for other names are followed so often."""
 
 
+_Assignment = ast.Assign | ast.AnnAssign | ast.AugAssign
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A line of a class, counted from 0, and in words what it is."""
@@ -74,7 +77,7 @@ def _made(forward: ast.FunctionDef, at: ast.stmt, value: ast.expr, part: int, fi
         if before is None:
             break
         statement, words, field = before, f"the statement that makes {value.id}", ""
-        inner = before.value if isinstance(before, ast.Assign) else None
+        inner = before.value
         if not isinstance(inner, ast.Tuple | ast.List | ast.Name) or not _is_name(before, value.id):
             return Statement(statement.lineno - 1, words)
         value = inner
@@ -93,23 +96,26 @@ def _chosen(value: ast.expr, part: int, field: str) -> tuple[ast.expr, int]:
     return value, part
 
 
-def _assignment(forward: ast.FunctionDef, name: str, before: ast.stmt) -> ast.Assign | ast.AugAssign | None:
+def _assignment(forward: ast.FunctionDef, name: str, before: ast.stmt) -> _Assignment | None:
     """The last statement above another one that sets a name."""
     statements = [
         node
         for node in _own(forward)
-        if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno < before.lineno and name in _names(node)
+        if isinstance(node, _Assignment) and node.value and node.lineno < before.lineno and name in _names(node)
     ]
     return max(statements, key=lambda node: node.lineno, default=None)
 
 
-def _names(statement: ast.Assign | ast.AugAssign) -> set[str]:
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    # An attribute or an element that is set leaves the name what it was.
-    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    return {part.id for part in parts if isinstance(part, ast.Name)}
+def _targets(statement: _Assignment) -> list[ast.expr]:
+    return statement.targets if isinstance(statement, ast.Assign) else [statement.target]
 
 
-def _is_name(statement: ast.stmt, name: str) -> bool:
-    """Whether a statement sets that name alone."""
-    return isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == [name]
+def _names(statement: _Assignment) -> set[str]:
+    parts = [part for target in _targets(statement) for part in ast.walk(target)]
+    # An attribute or an element that is set leaves the name what it was: that is only read.
+    return {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+
+
+def _is_name(statement: _Assignment, name: str) -> bool:
+    """Whether a statement sets that name alone, whatever it was before."""
+    return not isinstance(statement, ast.AugAssign) and [*map(ast.unparse, _targets(statement))] == [name]
