@@ -67,6 +67,8 @@ def test_the_file_is_that_of_one_process(family: str, count: int, options: tuple
     model, one, many = _written(family, tmp_path), tmp_path / "one.npz", tmp_path / "many.npz"
     everywhere = options[options.index("--generate") :] if "--generate" in options else ()
     assert trace(parse(_words(model, one, *everywhere))) == 0
+    (tmp_path / ".many.npz.ranks").mkdir()
+    (tmp_path / ".many.npz.ranks" / "rank00009.npz").write_bytes(one.read_bytes())  # of a run that was killed
     assert on_ranks(count, _ranked, _words(model, many, *options)) == [(0, "")] * count
     a, b = read_trace(one), read_trace(many)
     assert report(a, b).comparison.same

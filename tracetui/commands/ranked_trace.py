@@ -58,6 +58,8 @@ def _put_together(
         yield from result_lines(trace, None, None, stops)
         return
     folder = output.with_name(f".{output.name}.ranks")
+    # A run that was killed may have left parts there, of more ranks than there are now.
+    ranks.together(lambda: None if ranks.rank else shutil.rmtree(folder, ignore_errors=True))
     ranks.together(lambda: folder.mkdir(exist_ok=True))
     write_trace(trace, folder / f"rank{ranks.rank:05}.npz")
     ranks.ranks.gather()

@@ -10,9 +10,13 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.cli.terminal import Terminal
 from tracetui.ui.terminal import driver as terminal
+from tracetui.ui.terminal import last_resort
 
 PROGRAM = """
 import mmap, os, sys, threading, time
@@ -65,6 +69,39 @@ def test_a_program_whose_terminal_nobody_reads_ends_when_it_is_told_to(tmp_path:
             time.sleep(0.01)
         os.kill(child.child.pid, signal.SIGTERM)
         assert child.child.wait(30) == 143
+
+
+def test_other_processes_hear_of_the_end_before_the_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of torchrun would wait for ever for the word of a rank that has ended well."""
+    order: list[object] = []
+    ended = threading.Event()
+
+    class NeverEnds:
+        _driver = return_code = None
+        closed = True
+
+        def before_screen(self) -> None:
+            """Nothing is asked of a terminal."""
+
+        def run(self) -> int:
+            self.told_to_end(143)  # type: ignore[attr-defined]
+            assert ended.wait(30)
+            return 0
+
+    def leave() -> None:
+        order.append("told")
+        raise RuntimeError("the others are gone")
+
+    def left(status: int) -> None:
+        order.append(status)
+        ended.set()
+
+    monkeypatch.setattr(last_resort, "SECONDS", 0.01)
+    monkeypatch.setattr(last_resort, "before_bus_error", lambda work: None)
+    monkeypatch.setattr("os._exit", left)
+    app: Any = NeverEnds()
+    last_resort.run_app(app, leave)
+    assert order == ["told", 143]
 
 
 def test_a_file_cut_short_under_a_map_gives_the_terminal_back(tmp_path: Path) -> None:

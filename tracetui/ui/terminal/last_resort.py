@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Timer
 
 from textual.driver import Driver
@@ -21,10 +22,10 @@ SECONDS = 4.0
 def run_app(app: ThemedApp, leave: Callable[[], None] = lambda: None) -> int:
     """Show the application until it ends; returns its exit status.
 
-    Doesn't return where a thread can't be ended: `leave` is called before the process is left then.
+    Doesn't return where a thread can't be ended, or ending takes too long: `leave` is called before that.
     """
     app.before_screen()
-    last_resort = LastResort(lambda: app._driver)
+    last_resort = LastResort(lambda: app._driver, partial(_leave, leave))
     app.told_to_end = last_resort.arm
     before_bus_error(last_resort.give_back)
     status = app.run()
@@ -33,9 +34,14 @@ def run_app(app: ThemedApp, leave: Callable[[], None] = lambda: None) -> int:
     if not app.closed:
         # The model is deep inside one operation; the process must not wait for it.
         sys.stdout.flush()
-        leave()
-        os._exit(status)
+        _leave(leave, status)
     return status
+
+
+def _leave(leave: Callable[[], None], status: int) -> None:
+    with suppress(Exception):
+        leave()
+    os._exit(status)
 
 
 class LastResort:
