@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.checkpoints.quantised.forms import FORMS, QuantisedForm
+from tracetui.models.checkpoints.quantised.incomplete import parts_alone
 from tracetui.models.checkpoints.quantised.method import Method
 from tracetui.models.checkpoints.quantised.weight import PackedWeight, StoredParts, dtype_text
 
@@ -42,7 +43,7 @@ def combine(files: SafetensorsFiles, method: Method) -> dict[str, Combined]:
         for mark in marks:
             for stem in _stems(form, mark, method, files) if mark not in used else ():
                 names = _parts(form, stem, files)
-                lacking = [role for role in form.endings if role not in names and role not in form.optional]
+                lacking = [role for role in form.endings if role not in names and _is_needed(form, stem, role, files)]
                 if lacking and not (form.is_certain or files.shards.is_partial):
                     continue
                 name = stem + form.weight
@@ -51,7 +52,15 @@ def combine(files: SafetensorsFiles, method: Method) -> dict[str, Combined]:
                 weight = _made(form, names, method, files) if not _lacks(form, stem, mark, lacking, files) else None
                 combined[name] = Combined(parts, weight)
                 used.update(parts)
+    for name in parts_alone(files, used):
+        combined[name] = Combined((name,), None)
     return combined
+
+
+def _is_needed(form: QuantisedForm, stem: str, role: str, files: SafetensorsFiles) -> bool:
+    """Whether a weight means nothing without a tensor, or means another with it that stands in a missing file."""
+    absent = files.shards.absent
+    return role not in form.optional or any(files.own_name(stem + ending) in absent for ending in form.endings[role])
 
 
 def _stems(form: QuantisedForm, mark: str, method: Method, files: SafetensorsFiles) -> Iterator[str]:
@@ -104,4 +113,4 @@ def _made(form: QuantisedForm, names: Mapping[str, str], method: Method, files: 
             if stored[role].nbytes > _MOST_TEXT:
                 parts.fail(role, f"must be of at most {_MOST_TEXT:,} bytes", stored[role].nbytes)
             texts[role] = stored[role].content()
-    return replace(form.make(replace(parts, texts=texts), method), label=labels[form.mark])
+    return replace(form.make(replace(parts, texts=texts), method), label=labels[form.mark], parts=stored)

@@ -46,6 +46,7 @@ def _weight(
     outputs, inputs = shape
     groups = _groups(parts, shape)
     size = group_size(parts, "scale", inputs, groups, method.group_size if groups > 1 else None)
+    parts.check_order("scale", groups, method.has_input_order)
     if "zero" in parts:
         _check_zero(parts, outputs, groups, bits)
     elif method.has_zero_points:

@@ -34,6 +34,7 @@ def gptq_weight(parts: StoredParts, method: Method) -> PackedWeight:
         parts.fail("qzeros", f"must hold a number of 2, 3, 4 or 8 bits for each of {outputs} outputs", zero_words)
     parts.check("qzeros", _WORDS, (groups, zero_words))
     inputs = words * WORD_BITS // bits
+    parts.check_order("qweight", groups, method.has_input_order)
     if "g_idx" in parts:
         parts.check("g_idx", (torch.int32, torch.int64), (inputs,))
     else:

@@ -68,6 +68,8 @@ class Method:
     """Those of single modules, by their paths, where a configuration names them."""
     layout: str = ""
     """AWQ's `gemm` or `gemv`."""
+    has_input_order: bool = False
+    """Whether groups are of inputs in another order than they stand in, which a table of the file then has."""
     has_zero_points: bool = False
     """Whether every weight has zero points beside its scales."""
     notes: tuple[str, ...] = ()
@@ -172,7 +174,9 @@ def _gptq(fields: Fields) -> Method | None:
     if table.get("pack_dtype", "int32") != "int32":
         fields.fail("pack_dtype", "must be int32, of which tracetui reads the words")
     size = fields.integer("group_size", -1, least=-1)
-    return Method("gptq", group_size=size, zeros_are_one_less=form == "gptq")
+    # Groups that are set before inputs are put in order stay where they stand.
+    is_ordered = table.get("desc_act") is True and table.get("static_groups") is not True
+    return Method("gptq", group_size=size, zeros_are_one_less=form == "gptq", has_input_order=is_ordered)
 
 
 def _awq(fields: Fields) -> Method | None:
@@ -204,6 +208,7 @@ def _compressed(fields: Fields) -> Method | None:
         "compressed-tensors",
         block=_compressed_block(fields, weights),
         group_size=next((size for each in weights if isinstance(size := each.get("group_size"), int)), None),
+        has_input_order=bool(weights) and all(each.get("actorder") in ("group", "dynamic", True) for each in weights),
         has_zero_points=bool(weights) and all(each.get("symmetric") is False for each in weights),
         notes=notes,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NoReturn
 
@@ -39,6 +39,8 @@ class PackedWeight:
     """Whether a matrix stands as [outputs, inputs] in the file, whichever way the module that reads it has it."""
     label: str = ""
     """What the file calls the tensor that tells of the form, for messages."""
+    parts: Mapping[str, StoredTensor] = field(default_factory=dict)
+    """The tensors that it is made of, by what they are to it."""
 
     def transposed(self) -> PackedWeight:
         """The same matrix [O,I] as [I,O]."""
@@ -123,6 +125,11 @@ class StoredParts:
             place = (~torch.isfinite(scale)).nonzero()[0].tolist()
             value = scale[tuple(place)].item()
             self.fail(role, "must be of finite scales", f"{value} at {place}")
+
+    def check_order(self, role: str, groups: int, is_ordered: bool) -> None:
+        """Raises InputError where groups are of inputs in another order, and no table is there that has it."""
+        if is_ordered and groups > 1 and "g_idx" not in self.stored:
+            self.fail(role, "is of groups in the order of activations by the configuration, and no g_idx is there")
 
     def groups(self, role: str, inputs: int, groups: int) -> torch.Tensor | None:
         """The group of each input [I] by a table of the file; None where it has none. Raises InputError."""

@@ -23,6 +23,9 @@ from tracetui.text import visible
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_COUNTS = (torch.int64, torch.bool)
+"""What no form stores weights in."""
+
 
 class SafetensorsCheckpoint:
     """The tensors of a folder, asked for by transformers' names: a WeightSource."""
@@ -135,6 +138,8 @@ class SafetensorsCheckpoint:
         if name in self._files.packed:
             return f"dequantised {self._files.packed[name].form.replace(',', '')}"
         dtype = self._files.tensors[name].dtype
+        if dtype in _COUNTS:
+            raise bad_field(self._files.path(name), self._files.said(name), "must be of floats", dtype_text(dtype))
         if dtype not in FLOATING:
             raise refused(self._files.path(name), self._files.said(name), dtype_text(dtype))
         return "file"

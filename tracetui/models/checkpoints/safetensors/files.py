@@ -128,6 +128,11 @@ class SafetensorsFiles:
         stored = self.tensors[name]
         return StoredTensor(self._files[self._path_of[name]], stored.dtype, stored.shape, stored.start)
 
+    def parts(self, name: str) -> Mapping[str, StoredTensor]:
+        """The tensors that one is made of, by what they are to it; of one that stands there whole itself."""
+        packed = self.packed.get(name)
+        return {"": self.tensor(name)} if packed is None else packed.parts
+
     def main_dtype(self) -> torch.dtype | None:
         """The floating dtype that most bytes have; float64 is computed in float32; None if most have none."""
         sizes: Counter[torch.dtype] = Counter()

@@ -24,6 +24,7 @@ from tracetui.models.checkpoints.safetensors.packed import packed_form
 from tracetui.models.checkpoints.safetensors.parts import TextPrefix, embedding_name, other_parts, text_prefix, told
 from tracetui.models.checkpoints.safetensors.wholes import renamed_in_whole
 from tracetui.models.checkpoints.ties import untie
+from tracetui.models.checkpoints.weight_file import StoredTensor
 from tracetui.recipe.folder import ADAPTER
 from tracetui.recording.record import layer_of
 
@@ -169,9 +170,14 @@ def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) 
 
 
 def _same(files: SafetensorsFiles, one: str, other: str) -> bool:
-    if one in files.packed or other in files.packed:
-        return one == other
-    if files.tensors[one].shape != files.tensors[other].shape or files.tensors[one].dtype != files.tensors[other].dtype:
+    if one == other:
+        return True
+    parts, others = files.parts(one), files.parts(other)
+    return parts.keys() == others.keys() and all(_equal(part, others[role]) for role, part in parts.items())
+
+
+def _equal(one: StoredTensor, other: StoredTensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    pairs = zip(files.tensor(one).pieces(), files.tensor(other).pieces(), strict=True)
+    pairs = zip(one.pieces(), other.pieces(), strict=True)
     return all(torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8)) for a, b in pairs)

@@ -35,6 +35,8 @@ class Shards:
     present: tuple[Path, ...]
     missing: tuple[tuple[str, int], ...] = ()
     """The files that the index names and the folder lacks, with the number of their tensors."""
+    absent: frozenset[str] = frozenset()
+    """The names of those tensors."""
 
     @property
     def is_partial(self) -> bool:
@@ -90,7 +92,8 @@ def _unsliced(folder: Path, names: list[str]) -> Shards:
 
 
 def _listed(folder: Path, index: Path) -> Shards:
-    counts = Counter(read_weight_map(index).values())
+    weight_map = read_weight_map(index)
+    counts = Counter(weight_map.values())
     paths = {}
     for name in sorted(counts):
         if not name.endswith(".safetensors"):
@@ -105,4 +108,5 @@ def _listed(folder: Path, index: Path) -> Shards:
             f"{index}: weight_map: none of its {len(counts)} files is in the folder, not even {min(counts)}"
         )
     missing = tuple((name, counts[name]) for name in paths if name not in present)
-    return Shards(_INDEX, tuple(present.values()), missing)
+    absent = frozenset(tensor for tensor, name in weight_map.items() if name not in present)
+    return Shards(_INDEX, tuple(present.values()), missing, absent)
