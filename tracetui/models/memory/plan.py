@@ -178,7 +178,14 @@ def _advice(plan: MemoryPlan) -> str:
 
 
 def _working_bytes(model: nn.Module, tensor_widths: Widths, itemsize: int) -> int:
-    """Bytes a token at the widest moment inside a module: the FFN's product, or a copy of the logits to cap them."""
+    """Bytes a token at the widest moment inside a module.
+
+    That is the FFN's product, a copy of the logits to cap them, or what a token's experts make and its sum, which
+    have the precision of the routing weights.
+    """
     capped = config_field(getattr(model, "config", None), "final_logit_softcapping")
     copied = 2 * tensor_widths.widest * itemsize if capped else 0
-    return max(2 * tensor_widths.widest_in_layer * itemsize, copied)
+    chosen = chosen_experts(model)
+    hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
+    experts = (chosen + 1) * hidden * 4 if chosen else 0
+    return max(2 * tensor_widths.widest_in_layer * itemsize, copied, experts)

@@ -50,13 +50,19 @@ def _by_choice(
     module: nn.Module, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
 ) -> torch.Tensor:
     """Each token's choices side by side, then their sum, in the precision of the routing weights."""
-    parts: list[tuple[torch.Tensor, torch.Tensor]] = []
-    _run(module, hidden_states, top_k_index, top_k_weights, lambda places, _, part: parts.append((places, part)))
     tokens, chosen, width = *top_k_index.shape, hidden_states.shape[-1]
-    dtype = parts[0][1].dtype if parts else hidden_states.dtype
-    every = torch.zeros(tokens * chosen, width, dtype=dtype, device=hidden_states.device)  # [N·A,D]
-    for places, part in parts:
+    every: torch.Tensor | None = None  # [N·A,D]
+
+    def put(places: torch.Tensor, _: torch.Tensor, part: torch.Tensor) -> None:
+        nonlocal every
+        if every is None:
+            # Its dtype is that of the products. Parts that waited for the last one would take as much beside it.
+            every = torch.zeros(tokens * chosen, width, dtype=part.dtype, device=part.device)
         every[places] = part  # [n,D]
+
+    _run(module, hidden_states, top_k_index, top_k_weights, put)
+    if every is None:
+        return torch.zeros_like(hidden_states)  # [N,D]
     return every.view(tokens, chosen, width).sum(dim=1).to(hidden_states.dtype)  # [N,D]
 
 
