@@ -71,37 +71,58 @@ def test_a_program_whose_terminal_nobody_reads_ends_when_it_is_told_to(tmp_path:
         assert child.child.wait(30) == 143
 
 
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
+class NeverEnds:
+    """A screen that is told to end and doesn't before the process is left."""
+
+    _driver = return_code = None
+    closed = True
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.order: list[object] = []
+        self.left = threading.Event()
+        monkeypatch.setattr(last_resort, "SECONDS", 0.01)
+        monkeypatch.setattr(last_resort, "before_bus_error", lambda work: None)
+        monkeypatch.setattr("os._exit", self._leave)
+
+    def before_screen(self) -> None:
+        """Nothing is asked of a terminal."""
+
+    def run(self) -> int:
+        self.told_to_end(143)  # type: ignore[attr-defined]
+        assert_set(self.left)
+        return 0
+
+    def _leave(self, status: int) -> None:
+        self.order.append(status)
+        self.left.set()
+
+
 def test_other_processes_hear_of_the_end_before_the_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of torchrun would wait for ever for the word of a rank that has ended well."""
-    order: list[object] = []
-    ended = threading.Event()
-
-    class NeverEnds:
-        _driver = return_code = None
-        closed = True
-
-        def before_screen(self) -> None:
-            """Nothing is asked of a terminal."""
-
-        def run(self) -> int:
-            self.told_to_end(143)  # type: ignore[attr-defined]
-            assert ended.wait(30)
-            return 0
+    app: Any = NeverEnds(monkeypatch)
 
     def leave() -> None:
-        order.append("told")
+        app.order.append("told")
         raise RuntimeError("the others are gone")
 
-    def left(status: int) -> None:
-        order.append(status)
-        ended.set()
-
-    monkeypatch.setattr(last_resort, "SECONDS", 0.01)
-    monkeypatch.setattr(last_resort, "before_bus_error", lambda work: None)
-    monkeypatch.setattr("os._exit", left)
-    app: Any = NeverEnds()
     last_resort.run_app(app, leave)
-    assert order == ["told", 143]
+    assert app.order == ["told", 143]
+
+
+def test_the_process_is_left_though_the_others_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    app: Any = NeverEnds(monkeypatch)
+    monkeypatch.setattr(last_resort, "TELLING_SECONDS", 0.01)
+    hangs = threading.Event()
+    last_resort.run_app(app, lambda: assert_set(hangs))
+    assert app.order == [143]
+    # What hangs comes back, and would leave in truth once the test has ended.
+    app.left.clear()
+    hangs.set()
+    assert_set(app.left)
 
 
 def test_a_file_cut_short_under_a_map_gives_the_terminal_back(tmp_path: Path) -> None:

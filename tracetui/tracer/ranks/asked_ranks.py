@@ -52,7 +52,10 @@ class Gathering:
         def gather(last: Trace) -> Trace:
             if last.records is not trace.records:
                 raise InputError("the other ranks' records of this run are gone: another one has begun since")
-            return self._gather(trace, self._next_folder())
+            try:
+                return self._gather(trace, self._next_folder())
+            except OSError as error:
+                raise InputError(f"the ranks' records can't be put together: {error}") from error
 
         def ask() -> Trace:
             order = GatherRanks(gather)

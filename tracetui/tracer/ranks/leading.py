@@ -175,8 +175,8 @@ class Leading(Visit):
         names = {rank: self.name(f"wrote{number}/{rank}") for rank in range(1, self.ranks.world)}
         wait_until(lambda: all(self.ranks.read(name) is not None for name in names.values()), _WRITING_SECONDS)
         for rank, name in names.items():
-            if problem := self.ranks.read(name) or "":
-                raise InputError(f"rank {rank}: {problem}")
+            if (problem := self.ranks.read(name)) != "":
+                raise InputError(f"rank {rank}: {problem or 'its records took more than an hour to write'}")
             if not (folder / file_of(rank)).exists():
                 raise InputError(f"{folder}: the file of rank {rank} isn't there: TMPDIR must be seen by all machines")
         return open_ranks(folder)

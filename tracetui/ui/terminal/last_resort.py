@@ -17,6 +17,8 @@ from tracetui.ui.themed_app import ThemedApp
 
 SECONDS = 4.0
 """What ending in order may take: the session's thread alone is given two."""
+TELLING_SECONDS = 8.0
+"""What may be spent on telling others of the end: five are waited for their answer."""
 
 
 def run_app(app: ThemedApp, leave: Callable[[], None] = lambda: None) -> int:
@@ -39,8 +41,13 @@ def run_app(app: ThemedApp, leave: Callable[[], None] = lambda: None) -> int:
 
 
 def _leave(leave: Callable[[], None], status: int) -> None:
+    # Telling others may hang as well: what they hear it from can be on a machine that stands still.
+    hangs = Timer(TELLING_SECONDS, os._exit, (status,))
+    hangs.daemon = True
+    hangs.start()
     with suppress(Exception):
         leave()
+    hangs.cancel()
     os._exit(status)
 
 
