@@ -36,7 +36,6 @@ def test_every_part_runs_and_holds(capsys: pytest.CaptureFixture[str], tmp_path:
         patch(f"{taken}._NEW", 3),
     ):
         assert main(["--json", str(tmp_path / "rows.json")]) == 0, capsys.readouterr()
-    print(capsys.readouterr().out)
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert {row["benchmark"] for row in rows} == {"device"}
     assert sum(row["unit"] == "wrong" for row in rows) >= 8

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tracetui.errors import RunError
-from tracetui.tracer.ranks import joining
+from tracetui.tracer.ranks import joining, leading
 from tracetui.tracer.ranks.joining import joined
 from tracetui.tracer.ranks.leading import Leading
 
@@ -68,3 +68,19 @@ def test_a_screen_that_is_not_up_yet_is_ended_all_the_same() -> None:
 
     with Leading(ranks, ranks).listening(hear):
         assert ended.wait(30)
+
+
+def test_a_screen_that_never_answers_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leading, "_ENDING_SECONDS", 0.01)
+    ranks: Any = _Gone()
+    asked, over, returned = threading.Event(), threading.Event(), threading.Event()
+
+    def hear() -> None:
+        asked.set()
+        over.wait(30)
+        returned.set()
+
+    with Leading(ranks, ranks).listening(hear):
+        assert asked.wait(30)
+    assert not returned.is_set()
+    over.set()

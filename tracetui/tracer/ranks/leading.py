@@ -200,7 +200,8 @@ class Leading(Visit):
             yield
         finally:
             over.set()
-            listener.join()
+            # It can be waiting for an answer of a screen that has just ended.
+            listener.join(_ENDING_SECONDS)
 
     def _is_interrupted(self) -> bool:
         try:
