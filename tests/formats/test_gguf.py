@@ -82,7 +82,7 @@ def test_values_are_asked_for_by_their_kind(path: Path) -> None:
         (metadata.text, "flag", "must be a text, got True"),
         (metadata.integer, "flag", "must be a whole number, got True"),
         (metadata.number, "tokens", "must be a finite number, got Texts of 5"),
-        (metadata.texts, "scores", "must be an array of texts, got array"),
+        (metadata.texts, "scores", r"must be an array of texts, got \[0\.5, -1\.0\]"),
         (metadata.needed_text, "absent", "is missing"),
         (metadata.needed_integer, "absent", "is missing"),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.formats.gguf_bytes import F32, F64, U32, Tensor, usual, value
+from tests.formats.gguf_bytes import ARRAY, F32, F64, U32, Tensor, array, usual, value
 from tracetui.errors import InputError
 from tracetui.recipe import load_recipe
 
@@ -27,9 +27,14 @@ def config_of(folder: Path, architecture: str, key: str, number: float, wide: bo
     entries = {f"{architecture}.{name}": (U32, value(U32, size)) for name, size in KEYS.items()}
     entries["general.architecture"] = (8, value(8, architecture))
     entries[f"{architecture}.{key}"] = (F64, struct.pack("<d", number)) if wide else (F32, struct.pack("<f", number))
+    return load_recipe(str(written(folder, entries))).config
+
+
+def written(folder: Path, entries: Mapping[str, tuple[int, bytes]]) -> Path:
+    """A file of these keys and a table of tokens alone."""
     path = folder / "m.gguf"
-    path.write_bytes(usual(entries, [Tensor("token_embd.weight", [64, 16], 0, 0)], 64 * 16 * 4))
-    return load_recipe(str(path)).config
+    path.write_bytes(usual(dict(entries), [Tensor("token_embd.weight", [64, 16], 0, 0)], 64 * 16 * 4))
+    return path
 
 
 IN_FLOAT32 = "must be 0, or of a size from 1.2e-38 to 3.4e+38, as float32 has it, got "
@@ -127,3 +132,30 @@ def test_a_config_json_s_number_below_those_of_float32_is_refused(tmp_path: Path
     (tmp_path / "config.json").write_text(text.replace("None", "null"))
     with pytest.raises(InputError, match=r"rms_norm_eps: must be at least 1\.2e-38, as float32 has no smaller"):
         load_recipe(str(tmp_path))
+
+
+def test_norms_of_which_the_file_does_not_say_what_they_add_are_told(tmp_path: Path) -> None:
+    entries = {"general.architecture": (8, value(8, "llama"))}
+    entries |= {f"llama.{name}": (U32, value(U32, size)) for name, size in KEYS.items()}
+    missing = "m.gguf: llama.attention.layer_norm_rms_epsilon is missing: norms add what transformers' class has"
+    (note,) = load_recipe(str(written(tmp_path, entries))).notes
+    assert note.startswith(missing)
+    entries["llama.attention.layer_norm_rms_epsilon"] = (F32, value(F32, 1e-5))
+    assert load_recipe(str(written(tmp_path, entries))).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "problem"),
+    [
+        (F32, [32.0, 32.0], r"must be a whole number, or one for each layer, got \[32.0, 32.0\]"),
+        (U32, [32, 16], r"differs from layer to layer, and tracetui builds layers that are alike, got \[32, 16\]"),
+    ],
+)
+def test_an_array_in_place_of_a_number_is_told_for_what_it_is(
+    tmp_path: Path, kind: int, numbers: list[float], problem: str
+) -> None:
+    entries = {"general.architecture": (8, value(8, "llama"))}
+    entries |= {f"llama.{name}": (U32, value(U32, size)) for name, size in KEYS.items()}
+    entries["llama.feed_forward_length"] = (ARRAY, array(kind, numbers))
+    with pytest.raises(InputError, match=f"llama.feed_forward_length: {problem}"):
+        load_recipe(str(written(tmp_path, entries)))

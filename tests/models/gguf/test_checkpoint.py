@@ -107,6 +107,21 @@ def test_a_model_in_several_files_is_one(model: Any, logits: Any, tmp_path: Path
         load_recipe(str(tmp_path / "tiny.gguf"))
 
 
+def test_parts_of_another_model_and_those_without_the_first_are_told(model: Any, tmp_path: Path) -> None:
+    write_gguf(model, tmp_path / "tiny.gguf", split_max_tensors=8)
+    first, *_, last = sorted(tmp_path.iterdir())
+    fewer = exact_model("llama", tie_word_embeddings=True)
+    write_gguf(fewer, tmp_path / "other.gguf", split_max_tensors=8)
+    (tmp_path / last.name.replace("tiny", "other")).rename(last)
+    with pytest.raises(InputError, match=r"00004\.gguf: split\.tensors\.count: must be 30, as tiny-00001.*, got 29$"):
+        load_recipe(str(first))
+    first.unlink()
+    with pytest.raises(
+        InputError, match=r"tiny-00001-of-00004\.gguf: is missing, and tiny-00004-of-00004\.gguf is read"
+    ):
+        load_recipe(str(last))
+
+
 @pytest.mark.parametrize("kind", [Kind.Q8_0, Kind.Q4_1, Kind.BF16, Kind.F16])
 def test_what_is_turned_back_is_what_gguf_turns_back(model: Any, tmp_path: Path, kind: Kind) -> None:
     path = write_gguf(model, tmp_path / "tiny.gguf", kind)

@@ -174,3 +174,23 @@ def test_what_is_said_of_rounding_besides_weights_is_told(plain: Path, tmp_path:
         "model.safetensors: k_scale, v_scale not used: queries, keys and values are not rounded",
         "model.safetensors: what quantised modules are given is not rounded, as the form has it: 8-bit float",
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "config", "is_told"),
+    [
+        ("float8, channel", {"quant_method": "fp8", "activation_scheme": "dynamic"}, True),
+        ("float8, channel", {"quant_method": "fbgemm_fp8"}, True),
+        ("bitsandbytes int8", {"quant_method": "bitsandbytes", "load_in_8bit": True}, True),
+        ("nf4", {"quant_method": "bitsandbytes", "load_in_4bit": True}, False),
+    ],
+)
+def test_methods_that_round_what_a_module_is_given_are_told_to(
+    plain: Path, tmp_path: Path, form: str, config: dict[str, object], is_told: bool
+) -> None:
+    packed = FORMS[form]
+    folder, _ = quantised(
+        plain, tmp_path / "q", Published(packed.pack, config, packed.label), lambda name: "down_proj" in name
+    )
+    notes = make_runnable(load_recipe(str(folder))).notes
+    assert any("what quantised modules are given is not rounded" in note for note in notes) is is_told

@@ -73,7 +73,11 @@ def read_files(path: Path) -> GgufFiles:
 
     Raises InputError for a file that is not what it should be, and where the first of several isn't there.
     """
-    header = read_header(first_file(path))
+    first_path = first_file(path)
+    if first_path != path and path.exists() and not first_path.exists():
+        problem = f"is missing, and {visible(path.name, 80)} is read only with it: it says what the model is"
+        raise InputError(f"{first_path}: {problem}")
+    header = read_header(first_path)
     count = header.metadata.integer("split.count") or 1
     names = list(_names(header.path, count))
     # The first is what somebody named, wherever it leads.
@@ -102,13 +106,15 @@ def _names(path: Path, count: int) -> Iterator[str]:
 
 
 def _check_split(headers: tuple[GgufHeader, ...], names: list[str]) -> None:
+    total = headers[0].metadata.integer("split.tensors.count")
     for header in headers if len(names) > 1 else ():
         metadata, number = header.metadata, names.index(header.path.name)
         if metadata.integer("split.no") != number:
             metadata.fail("split.no", f"must be {number} by the file's name")
         if metadata.integer("split.count") != len(names):
             metadata.fail("split.count", f"must be {len(names)}, as {names[0]} says")
-    total = headers[0].metadata.integer("split.tensors.count")
+        if metadata.integer("split.tensors.count") not in (None, total):
+            metadata.fail("split.tensors.count", f"must be {total}, as {names[0]} says: it is of another model")
     held = sum(len(header.tensors) for header in headers)
     if len(names) > 1 and total is not None and len(headers) == len(names) and total != held:
         headers[0].metadata.fail("split.tensors.count", f"must be {held:,}, as many as the {len(names)} files have")

@@ -21,6 +21,8 @@ Value = str | int | float | bool | Texts | Array | tuple["Value", ...]
 """An array of numbers is one of numpy, one of texts a `Texts`, one of arrays a tuple."""
 
 MAX_KEYS = 100_000
+_SHOWN = 20
+"""Numbers of an array in a message."""
 _MAX_KEY_BYTES = 65_535
 _MAX_TEXT_BYTES = 64 << 20
 _MAX_DEPTH = 4
@@ -107,7 +109,9 @@ class Metadata(Mapping[str, Value]):
 
     def fail(self, key: str, problem: str) -> NoReturn:
         """Raise the InputError about a key."""
-        value = self._values.get(key)
+        value: object = self._values.get(key)
+        if isinstance(value, np.ndarray):
+            value = value[:_SHOWN].tolist()
         raise bad_field(self.path, visible(key, 80), problem, visible(value, 80) if isinstance(value, str) else value)
 
 

@@ -30,8 +30,9 @@ class Keys:
         value = self._metadata.get(key := self._key(name))
         if isinstance(value, np.ndarray):
             numbers = np.unique(value)
-            alike = len(numbers) == 1 or name in self._by_layer
-            if not len(numbers) or not alike or numbers.dtype.kind not in "iu":
+            if not len(numbers) or numbers.dtype.kind not in "iu":
+                self.fail(name, "must be a whole number, or one for each layer")
+            if len(numbers) > 1 and name not in self._by_layer:
                 self.fail(name, "differs from layer to layer, and tracetui builds layers that are alike")
             return int(numbers[-1])
         return self._metadata.integer(key)

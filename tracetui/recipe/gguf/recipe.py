@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tracetui.formats.gguf.files import GgufFiles, file_in, read_files
@@ -12,6 +13,7 @@ from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
 from tracetui.recipe.prompts import WALK_THROUGH, texts
 from tracetui.text import visible
 
+_EPSILONS = ("layer_norm_rms_epsilon", "layer_norm_epsilon")
 _NO_TOKENIZER = (None, "none", "no_vocab")
 
 
@@ -34,8 +36,16 @@ def gguf_recipe(path: Path) -> Recipe:
         tokenizer=_tokenizer(files) or BUILTIN_TOKENIZER,
         weights=files.path,
         prompts=texts(WALK_THROUGH),
-        notes=tuple(f"{visible(path.name, 60)}: {visible(key, 60)} is not known and read over" for key in unread),
+        notes=tuple(f"{visible(path.name, 60)}: {note}" for note in _notes(files, unread)),
     )
+
+
+def _notes(files: GgufFiles, unread: Sequence[str]) -> Iterator[str]:
+    """What a file says that isn't read, and what it has to say and doesn't."""
+    yield from (f"{visible(key, 60)} is not known and read over" for key in unread)
+    rms, other = (f"{files.architecture}.attention.{name}" for name in _EPSILONS)
+    if files.metadata.get(rms) is None and files.metadata.get(other) is None:
+        yield f"{visible(rms, 60)} is missing: norms add what transformers' class has, which may not be the model's"
 
 
 def tokenizer_of(path: Path) -> str:

@@ -129,11 +129,11 @@ def _float8(fields: Fields) -> Method | None:
     if fields.found.get("fmt", "e4m3") != "e4m3":
         return None
     is_blocked = fields.found.get("weight_block_size") is not None
-    return Method("fp8", _block(fields, "weight_block_size") if is_blocked else None)
+    return Method("fp8", _block(fields, "weight_block_size") if is_blocked else None, notes=(_UNROUNDED,))
 
 
 def _fbgemm(fields: Fields) -> Method:
-    return Method("fbgemm_fp8")
+    return Method("fbgemm_fp8", notes=(_UNROUNDED,))
 
 
 def _modelopt(fields: Fields) -> Method | None:
@@ -163,7 +163,7 @@ def _mxfp4(fields: Fields) -> Method:
 
 
 def _bitsandbytes(fields: Fields) -> Method:
-    return Method("bitsandbytes")
+    return Method("bitsandbytes", notes=(_UNROUNDED,) if fields.found.get("load_in_8bit") is True else ())
 
 
 def _gptq(fields: Fields) -> Method | None:
