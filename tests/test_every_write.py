@@ -65,7 +65,6 @@ WHO_WRITES = {
     **dict.fromkeys(("ui/app.py", "ui/theme/themes.py", "ui/dialogs/files/last_folder.py"), "here"),
     "debugger/memory/store.py": "here",
     "hub/layers.py": "tests/hub/test_every_write.py",
-    "commands/ranked.py": "what a rank but the first says, which goes nowhere",
     "paths.py": "what all of these write by",
     "logs.py": "a log may be cut short",
     "models/tokenizers/build.py": "run by whoever changes the built-in tokenizer",
