@@ -25,7 +25,7 @@ def device_of(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """`NVIDIA H200`; the device's own name where torch tells no other."""
+    """`NVIDIA A100`; the device's own name where torch tells no other."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
