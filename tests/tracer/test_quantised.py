@@ -180,3 +180,16 @@ def test_what_is_not_the_same_model_quantised_is_refused(llama: Measured, tmp_pa
     with pytest.raises(InputError, match=problem):
         measured(llama.plain, wider)
     assert np.isfinite(llama.report.whole.shift.divergence)
+
+
+def test_weights_and_layers_that_one_model_lacks_are_not_measured(llama: Measured, tmp_path: Path) -> None:
+    less = {name: weight for name, weight in llama.meant.items() if ".layers.1.mlp.up_proj" not in name}
+    partial = with_weights(llama.plain, tmp_path / "partial", less)
+    lacking = r"layers\.1\.mlp\.up_proj\.weight: {} lacks it and has random numbers in its place"
+    with pytest.raises(InputError, match=lacking.format("partial")):
+        measured(llama.plain, partial)
+    with pytest.raises(InputError, match=lacking.format("the original")):
+        measured(partial, llama.other)
+    deeper = saved(tmp_path / "deeper", num_hidden_layers=3)
+    with pytest.raises(InputError, match=r"layers\.2\..*: isn't in the original: this is another model"):
+        measured(llama.plain, deeper)

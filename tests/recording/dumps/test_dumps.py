@@ -19,6 +19,8 @@ from tests.recording.made import assert_same
 from tracetui.errors import InputError
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.npz import write_trace
+from tracetui.recording.ranks.files import is_rank_folder
+from tracetui.recording.ranks.folder import open_run
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import merged, of_array
 from tracetui.recording.summary import describe
@@ -276,3 +278,12 @@ def _opened(path: Path) -> Sequence[Value]:
         refusal = str(error)
     assert str(path) in refusal
     return ()
+
+
+@pytest.mark.parametrize("beside", ["config.json", "model.safetensors.index.json"])
+def test_a_models_numbered_files_are_not_taken_for_those_of_ranks(tmp_path: Path, beside: str) -> None:
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"")
+    assert is_rank_folder(tmp_path)
+    (tmp_path / beside).write_text("{}")
+    with pytest.raises(InputError, match=r"is a folder and no recording; of a model.s folder `tracetui trace"):
+        open_run(tmp_path)

@@ -18,6 +18,7 @@ _RANK = re.compile(r"(\d+)(?!.*\d)")
 _OTHER_FILES = 256
 """Descriptors that a process needs beside those of ranks' files."""
 _ENDINGS = (".npz", ".safetensors")
+_OF_MODELS = ("config.json", "model.safetensors.index.json")
 
 
 def rank_paths(paths: Iterable[Path]) -> list[Path]:
@@ -40,7 +41,9 @@ def _number(path: Path) -> int:
 
 
 def is_rank_folder(path: Path) -> bool:
-    """Whether a folder holds a file of a rank."""
+    """Whether a folder holds a file of a rank, and is none of a model whose weights are numbered files."""
+    if any((path / name).exists() for name in _OF_MODELS):
+        return False
     return path.is_dir() and any(
         each.suffix in _ENDINGS and _number(each) >= 0 and not each.name.startswith(".") for each in path.iterdir()
     )

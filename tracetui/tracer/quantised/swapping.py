@@ -74,8 +74,26 @@ class SwappingModel:
         self._gate = _new_gate()
         self._cancelled = False
 
+    def _check_whole(self, other: Runnable) -> None:
+        """Raises InputError where one has layers or weights that the other lacks."""
+        own, theirs = (
+            {slot.spec.name: slot.provenance for _, slot in model.weights.all_slots()}
+            for model in (self.runnable, other)
+        )
+        for name, provenance in theirs.items():
+            if name not in own and layer_path(name):
+                problem = "isn't in the original: this is another model"
+                raise InputError(f"{self._quantised}: {visible(name, 80)}: {problem}")
+            if name in own and (provenance == "random") is not (own[name] == "random"):
+                lacking = self._quantised if provenance == "random" else "the original"
+                problem = (
+                    f"{lacking} lacks it and has random numbers in its place, which would be measured for quantising"
+                )
+                raise InputError(f"{self._quantised}: {visible(name, 80)}: {problem}")
+
     def _check_alike(self, other: Runnable) -> None:
         shapes = {slot.spec.name: slot.spec.shape for _, slot in other.weights.all_slots()}
+        self._check_whole(other)
         for _, slot in self.runnable.weights.all_slots():
             theirs = shapes.get(slot.spec.name)
             if theirs != slot.spec.shape:
