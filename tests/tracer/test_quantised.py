@@ -22,6 +22,7 @@ from tracetui.errors import Cancelled, InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.tracer.quantised.measure import Measurement
+from tracetui.tracer.quantised.swapping import SwappingModel
 
 IDS = [5, 17, 3, 99, 42]
 
@@ -193,3 +194,14 @@ def test_weights_and_layers_that_one_model_lacks_are_not_measured(llama: Measure
     deeper = saved(tmp_path / "deeper", num_hidden_layers=3)
     with pytest.raises(InputError, match=r"layers\.2\..*: isn't in the original: this is another model"):
         measured(llama.plain, deeper)
+
+
+def test_a_head_of_its_own_that_the_original_lacks_is_told_not_to_be_swapped(tmp_path: Path) -> None:
+    tied = saved(tmp_path / "tied", num_hidden_layers=1, tie_word_embeddings=True)
+    weights = load_file(tied / "model.safetensors")
+    embedding = weights["model.embed_tokens.weight"]
+    note = "lm_head.weight: untied has it apart and the original hasn't: not swapped"
+    untied = with_weights(tied, tmp_path / "untied", {**weights, "lm_head.weight": embedding * 1.01})
+    alike = with_weights(tied, tmp_path / "alike", {**weights, "lm_head.weight": embedding.clone()})
+    assert note in SwappingModel(recipe(tied), recipe(untied)).notes
+    assert note.replace("untied", "alike") not in SwappingModel(recipe(tied), recipe(alike)).notes

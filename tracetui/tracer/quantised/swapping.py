@@ -81,7 +81,11 @@ class SwappingModel:
             for model in (self.runnable, other)
         )
         for name, provenance in theirs.items():
-            if name not in own and layer_path(name):
+            if name not in own and not layer_path(name):
+                self.notes += (
+                    f"{visible(name, 80)}: {self._quantised} has it apart and the original hasn't: not swapped",
+                )
+            elif name not in own:
                 problem = "isn't in the original: this is another model"
                 raise InputError(f"{self._quantised}: {visible(name, 80)}: {problem}")
             if name in own and (provenance == "random") is not (own[name] == "random"):
