@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Event
+
+import pytest
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from tracetui.errors import InputError
+from tracetui.ui import held_paint
 from tracetui.ui.messages import Trouble
 from tracetui.ui.reader import Reply, read_in_background
 
@@ -50,3 +54,38 @@ async def test_newer_work_of_a_group_replaces_what_is_under_way_and_an_error_is_
             await pilot.pause(0.01)
     assert heard == ["two"]
     assert app.troubles == ["x.npz is gone"]
+
+
+async def test_the_screen_waits_for_what_is_read_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    app, read = Reading(), Event()
+
+    def slow() -> str:
+        read.wait(10)
+        return "read"
+
+    async with app.run_test() as pilot:
+        for longest in (60.0, 0.01):
+            monkeypatch.setattr(held_paint, "LONGEST_HOLD", longest)
+            held_paint._HELD.clear()
+            read_in_background(app.widget, "group", slow, heard.append, holds_paint=True)
+            assert app._batch_count == 1
+            if longest == 60:
+                read.set()
+            while app._batch_count:
+                await pilot.pause(0.01)
+            assert heard == ["read"]
+            read.clear()
+        read.set()
+
+
+async def test_newer_work_lets_go_of_what_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_paint, "LONGEST_HOLD", 60)
+    heard: list[str] = []
+    app = Reading()
+    async with app.run_test() as pilot:
+        for text in ("one", "two"):
+            read_in_background(app.widget, "group", lambda text=text: text, heard.append, holds_paint=True)  # type: ignore[misc]
+        while app._batch_count:
+            await pilot.pause(0.01)
+    assert heard == ["two"]

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from tracetui.errors import TracetuiError
+from tracetui.ui.held_paint import held_paint
 from tracetui.ui.messages import Trouble
 
 Value = TypeVar("Value")
@@ -41,6 +42,7 @@ def read_in_background(
     work: Callable[[], Value],
     then: Callable[[Value], object],
     on_view: Callable[[], object] = _nothing,
+    holds_paint: bool = False,
 ) -> None:
     """Do `work` in a thread and pass its result to `then` on the screen's thread.
 
@@ -48,15 +50,31 @@ def read_in_background(
 
     on_view: returns what the result belongs to, such as the trace and record on view. It is called now and when the
     result is there: if the two values differ, the result is dropped.
+    holds_paint: whether the screen waits a moment for the result before it is painted again.
     """
+    read = partial(_answer, widget, work, then, on_view(), on_view)
     widget.run_worker(
-        partial(_answer, widget, work, then, on_view(), on_view),
+        _held(widget, group, read) if holds_paint else read,
         group=group,
         description=group,
         thread=True,
         exclusive=True,
         exit_on_error=False,
     )
+
+
+def _held(widget: Widget, group: str, read: Callable[[], None]) -> Callable[[], None]:
+    """The read, for which the screen waits from now on."""
+    hold, waits_for = held_paint(widget.app), ((widget, group), object())
+    hold.begin(*waits_for)
+
+    def read_and_paint() -> None:
+        try:
+            read()
+        finally:
+            widget.call_later(hold.end, *waits_for)
+
+    return read_and_paint
 
 
 def _answer(

@@ -69,9 +69,17 @@ class Arrangement:
         if self._screen.is_mounted:
             self.show_front()
 
-    def show_front(self) -> None:
+    def _mark(self, **marks: str) -> None:
+        """Give each mark to the one pane it names; a pane's styles are found once, whatever changes of it."""
         for pane, widget in self.widgets.items():
-            widget.set_class(pane == self.front, "-front")
+            before = widget.classes
+            for mark, marked in marks.items():
+                widget.set_class(pane == marked, f"-{mark}", update=False)
+            if widget.classes != before:
+                widget.update_node_styles()
+
+    def show_front(self) -> None:
+        self._mark(front=self.front)
         self._screen.query_one(TabLine).front = self.front
         self._make_room()
 
@@ -96,6 +104,7 @@ class Arrangement:
         self._screen.set_class(self._screen.has_class("-maximised") and pane == MODULES.id, "-rail-maximised")
         self.room_given()
         if pane != MODULES.id:
+            self._mark(front=pane, keys=pane)
             self.bring(pane)
         self._give_keys(pane)
 
@@ -118,6 +127,8 @@ class Arrangement:
             if around in widget.ancestors_with_self
         ]
         self._screen.set_focus(next((widget for widget in widgets if widget.display), widgets[0]))
+        # At once, so that one paint shows it: the screen hears of the new focus after the next one.
+        self.show_keys()
 
     def give_room(self, maximised: str) -> None:
         self._screen.set_class(bool(maximised), "-maximised")
@@ -143,10 +154,12 @@ class Arrangement:
         around = {node.id for node in screen.focused.ancestors_with_self} if screen.focused else set()
         screen.query_one(TabLine).has_keys = self.front in around
         screen.query_one(FindBar).give_keys(MODULES.id in around)
+        self._mark(keys=next((pane for pane in self.widgets if pane in around), ""))
         for pane in PANES:
             widget = self.widgets[pane.id]
-            widget.set_class(pane.id in around, "-keys")
-            widget.border_title = f"{HAS_KEYS if pane.id in around else ''}{pane.key} {pane.title}"
+            title = f"{HAS_KEYS if pane.id in around else ''}{pane.key} {pane.title}"
+            if widget.border_title != title:
+                widget.border_title = title
 
     def copied(self) -> str:
         """Of the pane in front, or of the tensor where that has nothing of its own."""

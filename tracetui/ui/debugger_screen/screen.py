@@ -10,8 +10,9 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
+from textual.reactive import Reactive, reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.home.tour import LEAVES, PROMPT_GIVEN
@@ -84,6 +85,7 @@ class DebuggerScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+    focused = Reactive[Widget | None](None, repaint=False)  # What it goes from and to repaints itself.
 
     def __init__(self, page: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -92,11 +94,10 @@ class DebuggerScreen(Screen[None]):
         self._tree, self._watches = ModuleList(), WatchList()
         self._find_bar = FindBar(self._tree.numbers.heading)
         self._prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))
-        self._tour = TourCard(keymap)
+        self._tour, self._unknown = TourCard(keymap), UnknownKeys()
         self.arrangement = Arrangement(self, page, lambda: self.host.forget_remark())
         self._log_pane, self._experts = self.arrangement.pane(LogPane), self.arrangement.pane(ExpertsPane)
         self.host = ScreenHost(self, Driver(page.stops, page.edits, bool(page.recording)), self._log_pane)
-        self._unknown = UnknownKeys()
         self._make_parts()
 
     def _make_parts(self) -> None:
@@ -121,8 +122,7 @@ class DebuggerScreen(Screen[None]):
         self.memory = SessionMemory(host, page, self._watches, self._prompt_bar, self.runs, self.layout_kept)
         host.followers.append(self.stops.follow)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
-        help_ = HelpActions(host, lambda: panes.explained, self._keymap_shown)
-        every = (*parts, self.search, panes, self.sizes, help_)
+        every = (*parts, self.search, panes, self.sizes, HelpActions(host, lambda: panes.explained, self._keymap_shown))
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}
 
     def compose(self) -> ComposeResult:

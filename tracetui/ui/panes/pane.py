@@ -85,7 +85,8 @@ class ReadingPane(Widget, Generic[Value]):
         """Have it read."""
         work = self.reading(self.state)
         if work is not None:
-            read_in_background(self, self.id or "", work, self.show, self._looks_at_now)
+            group, is_seen = self.id or "", self.display
+            read_in_background(self, group, work, self.show, self._looks_at_now, holds_paint=is_seen)
 
     def _looks_at_now(self) -> object:
         return self.looks_at(self.state)

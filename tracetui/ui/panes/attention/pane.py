@@ -13,7 +13,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from tracetui.analysis.attention.heads import all_heads_identity
-from tracetui.analysis.attention.reach import Reach, reach_of
+from tracetui.analysis.attention.reach import Reach, is_quick, reach_of
 from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.labels import row_name
@@ -65,6 +65,8 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
         self._lines = -1
+        self._told_in = 0
+        """The cells across that the facts were laid for."""
         self._heads = MeasuredHeads(self)
         self._reach: tuple[Trace, int, int, Reach] | None = None
         """Of the call and prompt that were gone through last."""
@@ -77,7 +79,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         yield HeadMap()
 
     def on_resize(self) -> None:
-        if self._shown:
+        if self._shown and self._room() != self._told_in:
             self._show_facts(self._shown)
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
@@ -175,7 +177,8 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         if self._shown is None:
             return False
         view = self._shown.view
-        read_in_background(self, "identity", partial(_check_all, view), partial(self._note_all, view))
+        soon = self.display and is_quick(view)
+        read_in_background(self, "identity", partial(_check_all, view), partial(self._note_all, view), holds_paint=soon)
         return True
 
     @on(Heatmap.CursorMoved, "#heatmap")
@@ -208,17 +211,14 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._show_facts(attention)
         self._heads.follow()
         if self._checks is None:
-            read_in_background(self, "checks", partial(check_attention, attention), self._note)
+            soon = self.display and is_quick(attention.view)
+            read_in_background(self, "checks", partial(check_attention, attention), self._note, holds_paint=soon)
         view, batch = attention.view, attention.batch
         if attention.reach:
             self._reach = view.trace, view.query.index, batch, attention.reach
         elif attention.kind != "probs":
             read_in_background(self, "reach", partial(_reach, view, batch), partial(self._note_reach, view, batch))
-        if (
-            attention.ran
-            and not self._knows(attention.view)
-            and attention.view.query.numel * attention.view.key.shape[2] <= _AT_ONCE
-        ):
+        if attention.ran and not self._knows(view) and view.query.numel * view.key.shape[2] <= _AT_ONCE:
             self.check_heads()
 
     def _note(self, checks: Checks) -> None:
@@ -243,9 +243,13 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         known = self._all_heads
         return known is not None and known[0] is view.trace and known[1] == view.query.index
 
+    def _room(self) -> int:
+        return self.query_one(KindLine).size.width or self.size.width
+
     def _show_facts(self, attention: AttentionPlane) -> None:
         known = self._all_heads[2] if self._all_heads and self._knows(attention.view) else None
-        content = facts(attention, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
+        self._told_in = self._room()
+        content = facts(attention, self._checks, known, self._told_in)
         lines = content.plain.count("\n")
         above = self.query_one("#attention-facts", Static)
         above.update(content, layout=lines != self._lines)

@@ -105,6 +105,8 @@ class ValueGrid(Canvas, can_focus=True):
         self.cell = (0, 0)
         """The row and column the user is at, within the matrix."""
         self._corner = (0, 0)
+        self._placed_for: object = None
+        """The size and matrix that the view was last moved for."""
 
     def show_subject(self, subject: Subject) -> None:
         """Another matrix; the cell stays as far as it exists, but for another prompt."""
@@ -151,7 +153,9 @@ class ValueGrid(Canvas, can_focus=True):
         self.post_message(self.CellShown())
 
     def on_resize(self) -> None:
-        self._place(*self.cell)
+        """Brought to the front at the size it had, it is as it was."""
+        if self._placed_for != (self.size, self._subject):
+            self._place(*self.cell)
 
     def action_move(self, down: int, across: int) -> None:
         self._place(self.cell[0] + down, self.cell[1] + across, tell=down != 0)
@@ -171,6 +175,7 @@ class ValueGrid(Canvas, can_focus=True):
     def _place(self, row: int, column: int, tell: bool = False) -> None:
         """The cell at a place within the matrix, the view moved as little as shows it."""
         height, width = self._subject.plane.shape
+        self._placed_for = self.size, self._subject
         self.cell = (max(0, min(height - 1, row)), max(0, min(width - 1, column)))
         rows, columns = self._room()
         self._corner = (
@@ -209,7 +214,8 @@ class ValueGrid(Canvas, can_focus=True):
         down = slice(top, min(subject.plane.shape[0], self._corner[0] + rows + _MARGIN_ROWS))
         across = slice(left, min(subject.plane.shape[1], self._corner[1] + columns + 1 + _MARGIN_COLUMNS))
         self._asked = Chunk(subject, top, left, np.broadcast_to(np.float32(0), _span(down, across)))
-        read_in_background(self, "values", partial(_read, subject, down, across), self._show, lambda: self._subject)
+        work = partial(_read, subject, down, across)
+        read_in_background(self, "values", work, self._show, lambda: self._subject, holds_paint=self.is_on_screen)
 
     def _covers(self, chunk: Chunk) -> bool:
         if chunk.subject is not self._subject or chunk.missing:

@@ -1,0 +1,73 @@
+"""The screen waits a moment for what is being read, so that a key mostly repaints it once."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from textual.app import App
+
+LONGEST_HOLD = 0.04
+"""Seconds for which the screen is not painted, at most: a slower read is painted once it is there."""
+_REST = 0.04
+"""Seconds without a hold after one that was too long, so that slow reads one after another don't stop all painting."""
+
+
+class HeldPaint:
+    """Holds back one application's painting while at least one read of it is under way."""
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._reads: dict[object, object] = {}
+        """The newest read of each group, which alone is waited for."""
+        self._batch = ExitStack()
+        self._ends = 0.0
+        """When the hold ends, whether the reads are there or not."""
+        self._rests_until = 0.0
+        self._painted_on: object = None
+        """The screen and its size when the hold began."""
+
+    def begin(self, group: object, read: object) -> None:
+        """Hold for a read that begins; newer reads of its group replace it."""
+        now = time.monotonic()
+        if now < self._rests_until:
+            return
+        if not self._reads:
+            self._batch.enter_context(self._app.batch_update())
+            self._painted_on = self._app.screen, self._app.size
+            if now >= self._ends:
+                # A hold soon after another shares its end: many quick ones would stop painting as well.
+                self._ends = now + LONGEST_HOLD
+                self._app.set_timer(LONGEST_HOLD, self._give_up)
+        self._reads[group] = read
+
+    def end(self, group: object, read: object) -> None:
+        """A read was answered, or won't be: the last one lets the screen be painted."""
+        if self._reads.get(group) is read:
+            del self._reads[group]
+            if not self._reads:
+                self._paint()
+
+    def _give_up(self) -> None:
+        if self._reads:
+            self._reads.clear()
+            self._rests_until = time.monotonic() + _REST
+            self._paint()
+
+    def _paint(self) -> None:
+        self._batch.close()
+        screen = self._app.screen
+        if (screen, self._app.size) != self._painted_on:
+            # What another screen or size drew at once was dropped meanwhile.
+            screen.refresh()
+        screen.check_idle()
+
+
+_HELD: WeakKeyDictionary[App[Any], HeldPaint] = WeakKeyDictionary()
+
+
+def held_paint(app: App[Any]) -> HeldPaint:
+    """The application's own."""
+    return _HELD.setdefault(app, HeldPaint(app))
