@@ -14,6 +14,7 @@ from tests.models.hf_files import change_config, expected_logits, saved
 from tests.models.quantised.folders import quantised, with_weights
 from tests.models.quantised.packing import FORMS, Published, Tensors, gptq
 from tests.models.test_safetensors_checkpoint import opened, silent, spec
+from tracetui.errors import InputError
 from tracetui.models.runnable import make_runnable
 from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe import load_recipe
@@ -194,3 +195,24 @@ def test_methods_that_round_what_a_module_is_given_are_told_to(
     )
     notes = make_runnable(load_recipe(str(folder))).notes
     assert any("what quantised modules are given is not rounded" in note for note in notes) is is_told
+
+
+def test_float8_of_several_sizes_of_block_is_read_where_it_is_certain_which(plain: Path, tmp_path: Path) -> None:
+    mx = FORMS["mxfp8"]
+    groups = {
+        "blocks": {"weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [32, 32]}},
+        "groups": {"weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [1, 32]}},
+    }
+    form = Published(mx.pack, {**mx.config, "config_groups": groups}, mx.label)
+    folder, meant = quantised(plain, tmp_path / "q", form, lambda name: "up_proj" in name)
+    name = "model.layers.0.mlp.up_proj.weight"
+    weight = meant[name]
+    made = opened(folder).read(spec(name, tuple(weight.shape)), None, silent)
+    assert torch.equal(made.to(weight.dtype), weight)
+    # Of 64 columns 32 make two blocks, and so do 40.
+    groups["blocks"]["weights"]["block_structure"] = [1, 40]
+    change_config(folder, quantization_config={**mx.config, "config_groups": groups})
+    with pytest.raises(
+        InputError, match=r"weight_scale: must be of one size of block, and fits those of 1 × 40 and 1 × 32"
+    ):
+        opened(folder)

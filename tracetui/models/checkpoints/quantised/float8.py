@@ -23,7 +23,7 @@ _EXPONENTS = (torch.float8_e8m0fnu, torch.uint8)
 
 def float8_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight [O,…] of float8, and its scales. Raises InputError for scales of a shape that fits no weight."""
-    shape, scale, block = parts["weight"].shape, parts["scale"], method.block
+    shape, scale, block = parts["weight"].shape, parts["scale"], _block(parts, method)
     multiplied = multiplied_shape(shape, scale.shape, block)
     if multiplied is None or scale.dtype not in (*SCALE_DTYPES, *_EXPONENTS):
         _refuse_scale(parts, block)
@@ -41,6 +41,16 @@ def float8_weight(parts: StoredParts, method: Method) -> PackedWeight:
         return values
 
     return PackedWeight("float8", shape, begin, is_linear=False)
+
+
+def _block(parts: StoredParts, method: Method) -> Block | None:
+    """The block that the scales are as many as; the configuration's first where they fit none. Raises InputError."""
+    shape, scale = parts["weight"].shape, parts["scale"].shape
+    blocks = [block for block in (method.block, *method.other_blocks) if block and _grid(shape, block) == tuple(scale)]
+    if len(blocks) > 1 and prod(scale) > 1:
+        sizes = " and ".join(f"{rows} × {columns}" for rows, columns in blocks)
+        parts.fail("scale", f"must be of one size of block, and fits those of {sizes} by the configuration")
+    return blocks[0] if blocks else method.block
 
 
 def exponents(parts: StoredParts, role: str) -> torch.Tensor:

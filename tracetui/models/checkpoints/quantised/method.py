@@ -60,6 +60,8 @@ class Method:
     """`gptq`; empty where nothing says it."""
     block: Block | None = None
     """Of float8 weights: rows and columns that share a scale; None where one scale is of all or of a row."""
+    other_blocks: tuple[Block, ...] = ()
+    """Those of other modules, where a configuration has several."""
     group_size: int | None = None
     """How many inputs share a scale; 0 or less for all of a row."""
     zeros_are_one_less: bool | None = None
@@ -203,10 +205,12 @@ def _compressed(fields: Fields) -> Method | None:
     weights = [_tables(group.get("weights")) for group in groups]
     kept = [name for group in groups if (name := _rounding(_tables(group.get("input_activations"))))]
     activations = f": {', '.join(dict.fromkeys(kept))}" if kept else ""
+    block, *others = _compressed_blocks(fields, weights) or [None]
     notes = (*((_UNROUNDED + activations,) if kept else ()), *_cache_note(table.get("kv_cache_scheme")))
     return Method(
         "compressed-tensors",
-        block=_compressed_block(fields, weights),
+        block=block,
+        other_blocks=tuple(other for other in others if other is not None),
         group_size=next((size for each in weights if isinstance(size := each.get("group_size"), int)), None),
         has_input_order=bool(weights) and all(each.get("actorder") in ("group", "dynamic", True) for each in weights),
         has_zero_points=bool(weights) and all(each.get("symmetric") is False for each in weights),
@@ -214,15 +218,16 @@ def _compressed(fields: Fields) -> Method | None:
     )
 
 
-def _compressed_block(fields: Fields, weights: list[dict[str, object]]) -> Block | None:
+def _compressed_blocks(fields: Fields, weights: list[dict[str, object]]) -> list[Block | None]:
     """What shares a scale where float8 weights have one for each block, or for each group of inputs."""
+    blocks: dict[Block | None, None] = {}
     for index, each in enumerate(weights):
         inner = Fields(each, fields.where, f"{fields.prefix}config_groups.{index}.weights.")
         if each.get("strategy") == "block":
-            return _block(inner, "block_structure")
-        if each.get("strategy") == "group" and each.get("type") == "float" and each.get("num_bits") == 8:
-            return 1, inner.integer("group_size", least=1)
-    return None
+            blocks[_block(inner, "block_structure")] = None
+        elif each.get("strategy") == "group" and each.get("type") == "float" and each.get("num_bits") == 8:
+            blocks[1, inner.integer("group_size", least=1)] = None
+    return list(blocks)
 
 
 def _rounding(activations: Mapping[str, object]) -> str:
