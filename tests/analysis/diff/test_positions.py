@@ -12,6 +12,8 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig,
 
 from tests.analysis.diff.made import normal, trace_of
 from tests.tracer.recipes import recipe
+from tracetui.analysis.diff.alignment.passes import told_of_passes
+from tracetui.analysis.diff.alignment.placement import Placement
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recipe import Generation, Prompts
 from tracetui.recording.trace import Trace
@@ -24,6 +26,13 @@ PROMPT = (5, 8, 299, 3, 7)
 IDS = torch.tensor([[0, 0, 0, 5, 9, 11, 40], [3, 17, 42, 5, 99, 8, 64]])
 MASK = (torch.arange(7) >= torch.tensor([[3], [0]])).long()
 POSITIONS = (MASK.cumsum(-1) - 1).clamp(min=0)
+
+
+@pytest.mark.parametrize(("passes", "words"), [(1, "pass 0 of B stands"), (3, "passes 0 to 2 of B stand")])
+def test_passes_beside_one_pass_are_told_by_their_number(passes: int, words: str) -> None:
+    whole, generated = (Placement((0,), (0,), 1, 4, count) for count in (1, 3))
+    (line,) = told_of_passes((whole, generated), (4,), passes)
+    assert line.startswith(f"{words} beside positions 0 to {2 + passes} of A")
 
 
 @pytest.fixture(scope="module", params=[{}, {"model_type": "mistral", "sliding_window": 4}], ids=["llama", "window"])

@@ -196,6 +196,8 @@ async def test_the_record_before_is_gone_to_and_a_key_without_a_meaning_says_so_
         assert "this is the first record" in it.text()
         await it.press("Y")
         assert "Y does nothing here; ? tells" in it.text()
+        await it.press("dollar_sign")
+        assert "$ does nothing here" in it.text()
         await it.press("s", "Y")
         assert "does nothing here" not in it.text()
 

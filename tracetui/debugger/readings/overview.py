@@ -52,4 +52,5 @@ def _predicted(trace: Trace) -> str:
         predictions = next_tokens(trace, _PREDICTIONS)
     except (NotKeptError, IndexError):
         return ""
-    return "  ".join(f"{token_text(each.token.bytes, 20)} {each.probability:.2%}" for each in predictions)
+    shown = ((token_text(each.token.bytes, 20) or f"#{each.token.id}", each.probability) for each in predictions)
+    return "  ".join(f"{text} {probability:.2%}" for text, probability in shown)

@@ -215,7 +215,9 @@ class DiffScreen(Screen[None]):
         preface = brief(report.comparison)
         self.set_class(bool(preface), "-said")
         line = Content.assemble(
-            (" said first: ", "$quiet"), (preface, "bold $waiting"), (f"   {self._overview_key} shows it", "$quiet")
+            (" beside the numbers: ", "$quiet"),
+            (preface, "bold $waiting"),
+            (f"   {self._overview_key} shows it", "$quiet"),
         )
         self.query_one("#diff-said", Static).update(line)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
+from textual.keys import key_to_character
 
 from tracetui.ui.panes.table import MODULES, PANES
 
@@ -137,6 +138,11 @@ _NAMES = {
     "percent_sign": "%",
     "vertical_line": "|",
     "tilde": "~",
+    "at": "@",
+    "underscore": "_",
+    "plus": "+",
+    "minus": "-",
+    "backslash": "\\",
 }
 
 
@@ -175,6 +181,9 @@ def key_name(key: str) -> str:
     name = key.strip()
     if name in _NAMES or len(name) == 1:
         return _NAMES.get(name, name)
+    character = key_to_character(name)
+    if character is not None and character.isprintable():
+        return character
     return "+".join(part.capitalize() for part in name.split("+"))
 
 

@@ -68,4 +68,6 @@ def told_of_passes(places: Sequence[Placement], lengths: tuple[int, ...], passes
     if a.passes != b.passes:
         generated, whole = ("A", "B") if a.passes > b.passes else ("B", "A")
         last = lengths[0] + passes - 2
-        yield f"passes 0 to {passes - 1} of {generated} stand beside positions 0 to {last} of {whole}'s one pass"
+        together = "pass 0" if passes == 1 else f"passes 0 to {passes - 1}"
+        verb = "stands" if passes == 1 else "stand"
+        yield f"{together} of {generated} {verb} beside positions 0 to {last} of {whole}'s one pass"
