@@ -102,6 +102,19 @@ def test_passes_after_another_token_was_chosen_are_not_compared(runs: tuple[Trac
     assert not found.comparison.same
 
 
+def test_nothing_of_the_prompt_s_pass_is_left_out_where_the_next_token_is_another() -> None:
+    generated = trace_recipe(recipe(generation=Generation(2, stop=()), prompts=Prompts(ids=(PROMPT,))))
+    other = 1 + generated.tokens[0][len(PROMPT)].id % 200
+    full = trace_recipe(recipe(prompts=Prompts(ids=((*PROMPT, other, 9, 11),))))
+    for found in (report(generated, full), report(full, generated)):
+        assert verdict(found).startswith("Different in the prompts"), verdict(found)
+        assert found.comparison.compared == len(found.comparison.sites)
+        assert found.predicted, "the next token after what they have in common"
+    found = report(_with(full, "lm_head", lambda logits: logits * 1.5), generated)
+    assert found.first is not None
+    assert found.first.site == "lm_head"
+
+
 @pytest.fixture(scope="module")
 def gpt2() -> GPT2LMHeadModel:
     torch.manual_seed(0)

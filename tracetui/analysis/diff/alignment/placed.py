@@ -100,7 +100,7 @@ class _Placing:
             values=tuple(self._values),
             attention=self._attention,
             generated=tuple(len(row) - length for row, length in zip(rows, self._common.lengths, strict=True))
-            if made and tokens
+            if (made or not self._common.whole) and tokens
             else (),
         )
 
