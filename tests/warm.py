@@ -224,6 +224,8 @@ def _become(request: dict[str, object], descriptors: Sequence[int]) -> NoReturn:
     sys.argv = arguments[1:] if as_module else arguments
     sys.path[0] = str(Path.cwd())
     if as_module:
+        # A test may have imported the very module, which a new process has not.
+        sys.modules.pop(f"{sys.argv[0]}.__main__", None)
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(sys.argv[0], run_name="__main__")

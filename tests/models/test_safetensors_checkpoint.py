@@ -273,7 +273,8 @@ def test_a_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_path: Path, 
     assert {"file", "dequantised float8"} <= found <= {"file", "dequantised float8", "dequantised float8+file", ""}
     assert "all " in trace.run.notes[0]
     assert trace.run.notes[1].startswith("model.safetensors: dequantised: ")
-    assert trace.run.notes[2:] == (BUILTIN_REMARK,)
+    assert trace.run.notes[2].endswith("what quantised modules are given is not rounded, as the form has it")
+    assert trace.run.notes[3:] == (BUILTIN_REMARK,)
 
 
 @pytest.mark.parametrize(
