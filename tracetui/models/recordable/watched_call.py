@@ -63,12 +63,26 @@ def _is_called_plainly(kind: Any) -> bool:
     return all(getattr(kind, name) is getattr(nn.Module, name) for name in _CALLS)
 
 
+def asks_for_hooks(kind: type[nn.Module]) -> bool:
+    """Whether a class runs otherwise where its modules have hooks, as torch's encoder layer does, fused without."""
+    return _names_hooks(getattr(kind.forward, "__code__", None))
+
+
+@cache
+def _names_hooks(code: CodeType | None) -> bool:
+    if code is None:
+        return False
+    inside = [each for each in code.co_consts if isinstance(each, CodeType)]
+    return _HOOKS in (*code.co_names, *code.co_consts) or any(map(_names_hooks, inside))
+
+
 def _codes(code: CodeType) -> Iterator[CodeType]:
     """Of the functions in it, the innermost."""
     inside = [each for each in code.co_consts if isinstance(each, CodeType)]
     yield from (found for each in inside for found in _codes(each)) if inside else (code,)
 
 
+_HOOKS = "_forward_hooks"
 _CALL: Callable[..., Any] = nn.Module._call_impl
 _CALLS = ("__call__", "_wrapped_call_impl", "_call_impl")
 _CODES = tuple(_codes(watched_by.__code__))

@@ -120,7 +120,7 @@ class _Together:
         self._places.append(places)
         self._weights.append((ref(weight), weight.dtype))
         self.samples[name] = _WeightSample(weight.shape, weight.dtype, self._bytes)
-        self._rows.extend((0, weight.itemsize, places.data_ptr(), len(places)))
+        self._rows.extend((0, weight.itemsize, places.const_data_ptr(), len(places)))  # type: ignore[attr-defined]
         self._bytes += weight.itemsize * len(places)
 
     def taken(self) -> bytearray | None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.utils.hooks import RemovableHandle
 
-from tracetui.models.recordable.watched_call import INSTEAD, is_watched_call, may_be_watched, watched_by
+from tracetui.models.recordable.watched_call import INSTEAD, asks_for_hooks, is_watched_call, may_be_watched, watched_by
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.observer import Observer
 
@@ -25,7 +25,8 @@ class ModuleCalls:
     def __init__(self, modules: Iterable[nn.Module], by_hooks: bool) -> None:
         """by_hooks: all are to be reported by hooks, as where copies of modules are called too."""
         self._modules = list(modules)
-        self._by_hooks = by_hooks or _has_global_hooks()
+        kinds = {type(module) for module in self._modules}
+        self._by_hooks = by_hooks or _has_global_hooks() or any(map(asks_for_hooks, kinds))
         self._hooked: list[nn.Module] = []
         self._key = RemovableHandle(OrderedDict()).id
         """A number that no other hook has."""
