@@ -11,10 +11,13 @@ import pytest
 
 from tests.analysis.diff.made import trace_of
 from tests.recording.made import KnownValue
+from tracetui.analysis.diff.report import report
 from tracetui.commands.traces import info
 from tracetui.errors import InputError
 from tracetui.recording.npz import write_trace
+from tracetui.recording.npz.reader import read_trace
 from tracetui.recording.statistics import of_array
+from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
 
 ARRAYS: dict[str, Array] = {
@@ -54,3 +57,22 @@ def test_a_wrong_one_is_told_by_its_record(tmp_path: Path, name: str, change: di
     wrong = replace(TRUE[name], **change)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=f"t.npz: the statistics of {name} aren't those of the values"):
         checked(tmp_path, **{name: wrong})
+
+
+def stored(path: Path, values: Array, stated: Array) -> Trace:
+    write_trace(replace(trace_of({"x": values}), values=(KnownValue(values, "float32", of_array(stated)),)), path)
+    return read_trace(path)
+
+
+def test_a_divergence_in_values_of_a_damaged_file_blames_nobody(tmp_path: Path) -> None:
+    right = ARRAYS["a"]
+    damaged = right.copy()
+    damaged[2, 3] = 1e29
+    good, other = stored(tmp_path / "good.npz", right, right), stored(tmp_path / "other.npz", damaged, damaged)
+    broken = stored(tmp_path / "broken.npz", damaged, right)
+    found = report(other, good)
+    assert found.first is not None, "numbers that a run has made are no damage"
+    assert report(good, good).comparison.same
+    for side, pair in (("A", (broken, good)), ("B", (good, broken))):
+        with pytest.raises(InputError, match=rf"^{side}: x: its values aren't those .* --check .*broken.npz"):
+            report(*pair)

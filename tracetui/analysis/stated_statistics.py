@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from tracetui.analysis.distribution.blocks import counted_statistics
 from tracetui.errors import InputError
+from tracetui.recording.npz.file_records import FileValue
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Value, is_kept
@@ -35,6 +36,20 @@ def check_statistics(trace: Trace, where: str) -> str:
         others = f" and of {len(wrong) - 1:,} other records" if len(wrong) > 1 else ""
         raise InputError(f"{where}: the statistics of {visible(wrong[0], 80)}{others} aren't those of the values")
     return f"statistics  of all {len(same):,} tensors with values right" if same else "statistics  without values"
+
+
+def refuse_other_values(side: str, trace: Trace, key: str) -> None:
+    """Raise InputError if a file's values of a record aren't those that its statistics were taken of.
+
+    What such values show of the model means nothing. side: what the trace is called.
+    """
+    record = trace.find(key)
+    value = None if record is None else trace.value(record)
+    if isinstance(value, FileValue) and is_kept(value) and not _is_of(value.statistics(), value):
+        raise InputError(
+            f"{side}: {visible(key, 80)}: its values aren't those that the file's own statistics were taken of; the "
+            f"file is damaged, or something else has written it: tracetui info --check {visible(str(value.path), 400)}"
+        )
 
 
 def _is_of(stated: Statistics, value: Value) -> bool:

@@ -26,6 +26,7 @@ from tracetui.analysis.diff.rounding.tolerance import Limits
 from tracetui.analysis.diff.routing.flips import Flip, flips
 from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.analysis.mapping.rules import Rules
+from tracetui.analysis.stated_statistics import refuse_other_values
 from tracetui.recording.trace import Trace
 
 
@@ -97,8 +98,10 @@ def report(
 ) -> Report:
     """Compare two traces and look into the first divergence; `fuzzy` takes proposed names for the same.
 
-    `tell` hears how many sites of all are compared, and may raise to leave it.
+    `tell` hears how many sites of all are compared, and may raise to leave it. Raises InputError where the first
+    divergence is in values that a file's own statistics contradict.
     """
+    recorded = (a, b)
     (a, narrow_a), (b, narrow_b) = with_own_dtypes(a), with_own_dtypes(b)
     (a, b), words = without_scans(a, b)
     common = common_positions(a, b)
@@ -111,6 +114,9 @@ def report(
     comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
     comparison = with_explained(with_jumps(comparison))
     flipped, first = flips(comparison), comparison.first
+    if first is not None:
+        for side, trace, named in zip("AB", recorded, (first.pair.a, first.pair.b), strict=True):
+            refuse_other_values(side, trace, named.record.key)
     finding = None if first is None else find(comparison, first, flipped)
     positions = (*log_words(a, b), *words, *(common.told if common else ()))
     predicted = next_tokens_of(a, b)

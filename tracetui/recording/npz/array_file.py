@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -135,6 +136,11 @@ class StoredValue:
     @property
     def dtype(self) -> str:
         return self._dtype
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._file.path
 
     @property
     def checksum(self) -> int:
