@@ -167,6 +167,7 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
     import torch
 
     from tracetui.tracer.live import LiveSession
+    from tracetui.tracer.ranks.debugged import left_at_once
     from tracetui.ui.app import TracetuiApp
 
     sessions: list[LiveSession] = []
@@ -177,6 +178,7 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
 
     app = TracetuiApp(open_session, offer)
     leading = context.leading
+    leave_at_once = partial(left_at_once, app.call_from_thread, app.exit, sessions)
     threads = torch.get_num_threads()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -184,7 +186,9 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
     try:
         with (
             _own_signals(),
-            nullcontext() if leading is None else leading.listening(partial(_end_screen, app, sessions)),
+            nullcontext()
+            if leading is None
+            else leading.listening(partial(left_at_once, app.call_from_thread, app.exit, sessions)),
         ):
             status = app.run()
         _leave(status if status is not None else app.return_code or 0)
@@ -196,20 +200,6 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
         torch.set_num_threads(threads)
     last = sessions[0] if sessions else None
     return Debugged(Trace(_recorded(last)), None if last is None else last.output, None if last is None else last.error)
-
-
-def _end_screen(app: Any, sessions: Sequence[LiveSession]) -> bool:
-    """Ctrl-C was heard on another rank: at once the model leaves its run there too.
-
-    False if the screen isn't up yet, or no more.
-    """
-    for session in sessions:
-        session.cancel()
-    try:
-        app.call_from_thread(app.exit, _INTERRUPTED)
-    except RuntimeError:
-        return False
-    return True
 
 
 def _recorded(session: LiveSession | None) -> Any:

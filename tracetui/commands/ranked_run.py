@@ -7,7 +7,7 @@ import time
 from argparse import Namespace
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracetui.commands.ranked import first_speaks, sizes_of
 from tracetui.errors import RunError, in_words
@@ -81,7 +81,7 @@ def _lead(ranks: TracingRanks, model: Runnable, recipe: Recipe, offer: StartPage
     from contextvars import copy_context
 
     from tracetui.tracer.live import CallerContext, LiveSession
-    from tracetui.tracer.ranks.debugged import leading_on
+    from tracetui.tracer.ranks.debugged import leading_on, left_at_once
     from tracetui.tracer.ranks.together import FAILED
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.terminal.last_resort import run_app
@@ -101,22 +101,8 @@ def _lead(ranks: TracingRanks, model: Runnable, recipe: Recipe, offer: StartPage
         if problem := ranks.ranks.read_if_there(FAILED):
             print(f"tracetui: {visible(problem, 700)}", file=sys.stderr, flush=True)
 
-    with leading.listening(partial(_end_screen, app, sessions)):
+    with leading.listening(partial(left_at_once, app.call_from_thread, app.end, sessions)):
         status = run_app(app, leave)
     leave()
     # Nobody waits for another status of what was left by a key; torchrun would take it for a failure of all.
     return 0 if status == _INTERRUPTED else status
-
-
-def _end_screen(app: Any, sessions: list[LiveSession]) -> bool:
-    """Ctrl-C was heard on another rank, or whoever started all is gone.
-
-    False if the screen isn't up yet, or no more.
-    """
-    for session in sessions:
-        session.cancel()
-    try:
-        app.call_from_thread(app.end, _INTERRUPTED)
-    except RuntimeError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -11,16 +11,35 @@ from tracetui.models.module_tree import known_model
 from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.ranks.stages import must_end
 from tracetui.models.runnable import Runnable
+from tracetui.tracer.live import LiveSession
 from tracetui.tracer.ranks.follower import Follower, interrupts
 from tracetui.tracer.ranks.following import Following
 from tracetui.tracer.ranks.leading import Leading
 from tracetui.tracer.ranks.together import MeetingPoints, Ranks, meeting_points, ranks_for
 from tracetui.tracer.ranks.turns import Turns, is_in_stages, stage_groups
 
+INTERRUPTED = 130
+"""The status of what Ctrl-C ended."""
 _CANT_WAIT = (
     "debug: a model in stages, or whose weights are put together for each call (FSDP), can't be left on its way; "
     "tracetui.trace(model, …) records it on each rank"
 )
+
+
+def left_at_once(
+    on_screen: Callable[..., object], leave: Callable[[int], object], sessions: Sequence[LiveSession]
+) -> bool:
+    """Ctrl-C was heard on another rank, or whoever started all is gone: the model leaves its run here too.
+
+    on_screen: calls something on the screen's thread. False if the screen isn't up yet, or no more.
+    """
+    for session in sessions:
+        session.cancel()
+    try:
+        on_screen(leave, INTERRUPTED)
+    except RuntimeError:
+        return False
+    return True
 
 
 def leading_of(model: nn.Module) -> Leading:
