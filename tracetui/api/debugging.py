@@ -186,9 +186,7 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
     try:
         with (
             _own_signals(),
-            nullcontext()
-            if leading is None
-            else leading.listening(partial(left_at_once, app.call_from_thread, app.exit, sessions)),
+            nullcontext() if leading is None else leading.listening(leave_at_once),
         ):
             status = app.run()
         _leave(status if status is not None else app.return_code or 0)
