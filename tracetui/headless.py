@@ -211,7 +211,8 @@ def _predictions(trace: Trace, row: int) -> Iterator[str]:
     if predictions and len(trace.tokens) > 1:
         yield f"row {row} of 0–{len(trace.tokens) - 1}, {len(trace.tokens[row])} tokens: {_shown(trace.tokens[row])}"
     elif predictions:
-        yield "next, most probable first:"
+        # The last token that was added went through no pass: what follows it nobody knows.
+        yield f"{'what the last of them was taken from' if trace.generated else 'next'}, most probable first:"
     for prediction in predictions:
         text = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
         yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {text}"

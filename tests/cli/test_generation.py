@@ -24,6 +24,8 @@ def test_the_generated_text_and_the_cache_are_told_and_are_in_the_file(tracetui:
     assert lines[1].startswith("generated 3 tokens: ")
     assert lines[2].startswith("cache ")
     assert lines[2].endswith(f"for {len(trace.tokens[0]) - 1} positions")
+    assert lines[3] == "what the last of them was taken from, most probable first:"
+    assert int(lines[4].split()[3]) == trace.tokens[0][-1].id
     assert not said.err
     assert trace.run.recipe["generate"] == 3
 

@@ -181,7 +181,8 @@ def test_an_edit_is_typed_listed_and_said_when_it_changed_nothing() -> None:
 
 def test_a_recording_is_neither_edited_nor_run_again_nor_goes_on() -> None:
     parts = Parts(RECORDING)
-    for action in (parts.edits.edit, parts.edits.rerun, parts.edits.effects, parts.runs.generate, parts.runs.prompt):
+    edits, runs = parts.edits, parts.runs
+    for action in (edits.edit, edits.open_list, edits.rerun, edits.effects, runs.generate, runs.prompt):
         action()
         assert parts.remark == "this is a recording: x.npz; nothing to run"
     assert parts.host.dialogs == []

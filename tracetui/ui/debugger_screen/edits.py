@@ -113,7 +113,7 @@ class EditActions:
     def open_list(self) -> None:
         """The edits: on and off, away, and another one."""
         if not self._host.state.edits:
-            self._host.show("there are no edits; E makes one")
+            self._host.show(self._keeps_from_editing() if self._recording else "there are no edits; E makes one")
             return
         from tracetui.ui.dialogs.edits import EditsScreen
 
