@@ -26,6 +26,7 @@ from tracetui.debugger.session import until_end
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
+from tracetui.models.weights.sampled_prints import SampledPrints
 from tracetui.models.weights.streaming import Weights
 from tracetui.native.statistics import first_not_finite
 from tracetui.recipe import Generation
@@ -333,6 +334,26 @@ def test_where_nobody_waits_all_is_looked_at_together_when_somebody_asks(monkeyp
     assert len(trace) > 40
     assert len(looks) == 2
     assert looks[1] > 40
+
+
+def test_whether_weights_were_changed_is_asked_once_and_of_what_is_not_finite_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[SampledPrints] = []
+    are_same = SampledPrints.are_same
+
+    def counted(prints: SampledPrints) -> bool:
+        asked.append(prints)
+        return are_same(prints)
+
+    monkeypatch.setattr(SampledPrints, "are_same", counted)
+    sound = record_call(tiny_mixture("mixtral"), input_ids=prompt(), use_cache=False)
+    assert len(sound) > 60
+    assert not asked
+    spoilt = record_call(model := Discards(), torch.full((3, 4), 2.0))
+    assert model.bad.weight.isnan().any()
+    assert spoilt.bad_weights["bad"]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("name", ["gate_up_proj", "down_proj"])

@@ -8,6 +8,7 @@ isn't finite, or may have to wait or be changed, it is done at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from threading import get_ident
 from time import perf_counter
 from typing import Any
@@ -80,7 +81,8 @@ class DeferringObserver:
             return
         facts = {*layers, *self._given_several}
         self._modules.remember_vectors(each for each in facts if each.own is not none)
-        self._describing.living = UnchangedModules(self._model, self._watched.are_weights_same)
+        is_spoilt = partial(bool, self._not_finite)
+        self._describing.living = UnchangedModules(self._model, self._watched.are_weights_same, is_spoilt)
         self._recorder.settle, self._recorder.when_asked = _nothing_to_do, self._settle_when_asked
         self._recorder.snapshots.let_go()
         self._watched.latents.forget()

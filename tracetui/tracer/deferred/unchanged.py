@@ -10,10 +10,17 @@ from tracetui.models.module_tree import KnownModel
 
 
 class UnchangedModules(Mapping[str, nn.Module]):
-    """By their paths; none once any of them is gone, or was changed. Keeps none alive."""
+    """By their paths, while one call is described; none if any of them is gone, or was changed. Keeps none alive.
 
-    def __init__(self, known: KnownModel, are_weights_same: Callable[[], bool]) -> None:
-        self._known, self._are_weights_same = known, are_weights_same
+    To see whether any was costs as much as a few hundred records: it is asked once, and only where it matters.
+    """
+
+    def __init__(
+        self, known: KnownModel, are_weights_same: Callable[[], bool], matter: Callable[[], bool] = lambda: True
+    ) -> None:
+        """matter: whether anything of them is to be told; if not, there are none."""
+        self._known, self._are_weights_same, self._matter = known, are_weights_same, matter
+        self._are_same: bool | None = None
 
     def __getitem__(self, path: str) -> nn.Module:
         return self._there()[path]
@@ -25,4 +32,8 @@ class UnchangedModules(Mapping[str, nn.Module]):
         return len(self._there())
 
     def _there(self) -> Mapping[str, nn.Module]:
-        return self._known.modules if self._known.fingerprint.fits and self._are_weights_same() else {}
+        if not self._matter():
+            return {}
+        if self._are_same is None:
+            self._are_same = self._known.fingerprint.fits and self._are_weights_same()
+        return self._known.modules if self._are_same else {}
