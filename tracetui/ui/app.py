@@ -83,7 +83,7 @@ class TracetuiApp(ThemedApp):
         super()._end_update()
 
     def get_default_screen(self) -> Screen[None]:
-        return self.debugger
+        return self.debugger.arranged_for(self.size)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The commands of the screen that is on view, and none of Textual's."""
@@ -155,7 +155,7 @@ class TracetuiApp(ThemedApp):
         from tracetui.debugger.recorded_session import RecordedSession
 
         screen = DebuggerScreen(page_of_recording(recording.trace, recording.path), self.keymap_shown)
-        self.push_screen(screen)
+        self.push_screen(screen.arranged_for(self.size))
         self._open_on(screen, partial(RecordedSession, recording.trace))
 
     def action_close_recording(self) -> None:

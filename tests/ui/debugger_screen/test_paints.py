@@ -1,15 +1,18 @@
-"""What a key changes is painted at once, not before its numbers are read and again after."""
+"""What is painted is painted as it will be: not before its numbers are read, or before its size is known, and again."""
 
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 import pytest
+from textual.screen import Screen
 
 from tests.benchmarks.reactions import COMMANDS, counted
 from tests.ui import dyadic
 from tests.ui.driving import Driven, driven
 from tracetui.ui import held_paint
+from tracetui.ui.app import TracetuiApp
 
 
 async def painted(it: Driven) -> None:
@@ -37,3 +40,15 @@ async def test_a_step_a_layer_and_another_pane_each_paint_once(monkeypatch: pyte
                 counts.append(len(paints))
             # At first there is layout to be done, and a pane that isn't on view may answer after the paint.
             assert statistics.median_low(counts) == 1, (name, counts)
+
+
+async def test_the_first_paint_is_that_of_the_terminal_s_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted_with, display = [], TracetuiApp._display
+
+    def displayed(app: TracetuiApp, screen: Screen[Any], update: Any) -> None:
+        painted_with.append({*screen.classes} & {"-narrow", "-medium", "-wide", "-short", "-tall"})
+        display(app, screen, update)
+
+    monkeypatch.setattr(TracetuiApp, "_display", displayed)
+    async with driven(size=(100, 40)):
+        assert painted_with[0] == {"-medium", "-tall"}

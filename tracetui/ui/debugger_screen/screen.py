@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import Reactive, reactive
-from textual.screen import Screen
 from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
@@ -63,6 +62,7 @@ from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.modules.watch_list import WatchList
 from tracetui.ui.panes.tensor.pane import TensorPane
+from tracetui.ui.sized_screen import SizedScreen
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import KeyBar
@@ -76,7 +76,7 @@ NOTE_SECONDS = 1.0
 """How long what was set may be on the screen only."""
 
 
-class DebuggerScreen(Screen[None]):
+class DebuggerScreen(SizedScreen):
     """Tree and panes, arranged by the stylesheet for three widths; what keys do stands in the parts."""
 
     AUTO_FOCUS = "#prompt"
