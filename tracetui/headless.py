@@ -32,12 +32,13 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.signals import told_to_end
 from tracetui.stderr_lines import Teller
-from tracetui.text import size, token_text, visible
+from tracetui.text import size, visible
 from tracetui.views.health.lines import health_lines, near_limit_lines
 from tracetui.views.run.as_json import run_document
 from tracetui.views.run.edits import unapplied_lines
 from tracetui.views.run.generated import generated_lines
 from tracetui.views.run.stops import fired_lines, unfired_lines
+from tracetui.views.tokens import token_label
 
 Made = TypeVar("Made")
 _NOTICE_SECONDS = 0.1
@@ -214,7 +215,7 @@ def _predictions(trace: Trace, row: int) -> Iterator[str]:
         # The last token that was added went through no pass: what follows it nobody knows.
         yield f"{'what the last of them was taken from' if trace.generated else 'next'}, most probable first:"
     for prediction in predictions:
-        text = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
+        text = token_label(prediction.token)
         yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {text}"
 
 

@@ -78,7 +78,7 @@ def test_the_output_tells_edits_next_tokens_and_residual_before_the_first_change
     text = "\n".join(diff_lines(found, ("a", "b")))
     assert "edits      layers.1.mlp: noise 1 in A" in text
     parts = [
-        "Next tokens after row 0, position 3",
+        "Next tokens after row 0, token 3",
         "Residual stream after each layer",
         "First divergence: model.layers.1.mlp",
     ]

@@ -212,7 +212,7 @@ def test_it_opens_with_what_ran_and_how_to_run_it_again(tracetui: Here, tmp_path
     edits, _, rest = difference.partition("First divergence")
     assert "A: layers.1.mlp: scale 2" in edits
     assert "B: none" in edits
-    assert "Next token after 2 ·b" in edits
+    assert "Next token after token 2 “·b”" in edits
     assert rest
 
 
@@ -379,6 +379,6 @@ def test_a_layer_s_row_tells_its_largest_element() -> None:
     layer = massive_trace().find(f"model.layers.{LAYER}")
     assert layer is not None
     largest = massive_trace().value(layer).read().max()
-    assert f"{largest:.5g} at token 0 1, channel {CHANNEL}" in page.text
+    assert f"{largest:.5g} at token 0 “#1”, channel {CHANNEL}" in page.text
     assert "The L2 norm of the median token as it enters" in page.text
     assert "by decades" in page.text

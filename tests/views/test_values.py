@@ -168,3 +168,8 @@ def test_the_norm_of_a_row_stands_beside_it_and_one_far_out_is_marked() -> None:
     ]  # fmt: skip
     window = ValueWindow(np.zeros((2, 2)), column_labels=("a", "b"))
     assert [heads_of(window, height) for height in (1, 2, 3, 4, 9)] == [0, 1, 1, 2, 2]
+
+
+def test_rows_are_counted_as_the_positions_they_stand_for() -> None:
+    window = ValueWindow(np.ones((1, 2)), 0, 0, (1, 2), ["·is"], first=(107, 0))
+    assert plain(values_table(window, 40, 2, INKS))[1].split()[:2] == ["107", "·is"]

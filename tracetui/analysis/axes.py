@@ -182,10 +182,11 @@ def _int(config: Mapping[str, object], field: str) -> int | None:
 def axis_positions(name: str, length: int, trace: Trace, pass_: int) -> range | None:
     """The positions that an axis of queries or keys covers in a pass; None if its length fits none.
 
+    The flat tokens of a single prompt, as routers have them, are its queries.
     The keys of a pass are those of all positions so far; with a sliding window a later pass has only the last of them.
     """
     computed = trace.positions(pass_)
-    if name in ("T", "query"):
+    if name in ("T", "query") or (name == "N" and len(trace.tokens) == 1):
         return computed if length == len(computed) else None
     if name not in ("S", "key") or length > computed.stop or (length < computed.stop and not pass_):
         return None

@@ -7,7 +7,8 @@ from html import escape
 
 from tracetui.recording.record import Record, Token, is_layer
 from tracetui.recording.trace import Trace
-from tracetui.text import statistic, token_text, visible
+from tracetui.text import statistic, visible
+from tracetui.views.tokens import token_label
 
 _TOKENS = 60
 _ROWS = 80
@@ -28,7 +29,7 @@ def trace_line(trace: Trace) -> str:
 def trace_html(trace: Trace) -> str:
     """The line, the prompt, the notes, a table of the layers and what lies around them; foreign text escaped."""
     notes = "".join(f"<li>{_safe(note, 300)}</li>" for note in trace.run.notes[:8])
-    texts = (token_text(token.bytes, 40) or f"#{token.id}" for token in _tokens(trace))
+    texts = (token_label(token, 40) for token in _tokens(trace))
     prompt = " ".join(f"<code>{_safe(text)}</code>" for text in texts)
     head = "".join(f"<th>{name}</th>" for name in ("step", "site", "shape", "dtype", "L2", "min", "max"))
     body = "".join(_row(trace, record) for record in _shown(trace))

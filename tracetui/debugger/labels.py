@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracetui.recording.record import Token
-from tracetui.text import token_text
+from tracetui.views.tokens import token_label
 
 _WIDEST = 40
 PADDING = "∅"
@@ -13,8 +13,8 @@ PADDING = "∅"
 
 
 def label_of(token: Token) -> str:
-    """A token's text for one line, never empty: without bytes its id."""
-    text = token_text(token.bytes) or str(token.id)
+    """A token's text for one line, never empty: without bytes `#` and its id."""
+    text = token_label(token)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 

@@ -14,13 +14,14 @@ from tracetui.analysis.axes import axes_of, axis_positions
 from tracetui.errors import InputError
 from tracetui.export.choice import ChosenPart, chosen
 from tracetui.export.picture import Picture, PictureAxis
-from tracetui.recording.record import Record, Token
+from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
-from tracetui.text import token_text, visible
+from tracetui.text import visible
 from tracetui.views.heatmap.attention_scales import attention_scales
 from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.heatmap.scales import NumberRange, counted, number_range, outlier_scales
+from tracetui.views.tokens import token_label
 
 MOST = 1 << 26
 """Elements of one picture: 512 MiB of float64, and as much again to draw them."""
@@ -149,11 +150,9 @@ def _two_axes(choice: ChosenPart, option: str) -> tuple[list[int | slice], list[
 def _axis(trace: Trace, record: Record, names: list[str], index: list[int | slice], axis: int) -> PictureAxis:
     """A whole axis of tokens has their texts."""
     row = index[names.index("B")] if "B" in names else 0
-    # The flat tokens of a single prompt, as routers have them, are its positions.
-    tokens = "T" if names[axis] == "N" and len(trace.tokens) == 1 else names[axis]
-    if tokens not in ("T", "S") or index[axis] != slice(None) or not isinstance(row, int):
+    if names[axis] not in ("T", "S", "N") or index[axis] != slice(None) or not isinstance(row, int):
         return PictureAxis(names[axis])
-    return positions(trace, row, tokens, record.shape[axis], record.pass_, names[axis])
+    return positions(trace, row, names[axis], record.shape[axis], record.pass_)
 
 
 def positions(trace: Trace, row: int, axis: str, length: int, pass_: int, name: str = "") -> PictureAxis:
@@ -169,11 +168,7 @@ def labels(trace: Trace, row: int, axis: str, length: int, pass_: int) -> tuple[
     positions = axis_positions(axis, length, trace, pass_)
     if positions is None or positions.stop > len(tokens):
         return ()
-    return tuple(map(label, tokens[positions.start : positions.stop]))
-
-
-def label(token: Token) -> str:
-    return token_text(token.bytes, 40) or f"#{token.id}"
+    return tuple(token_label(token, 40) for token in tokens[positions.start : positions.stop])
 
 
 def _check_size(elements: int, option: str) -> None:

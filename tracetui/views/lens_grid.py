@@ -10,9 +10,9 @@ from rich.style import Style
 
 from tracetui.analysis.lens import LensTable
 from tracetui.recording.trace import Trace
-from tracetui.text import token_text, visible
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.inks import Inks
+from tracetui.views.tokens import token_label
 
 COLUMN = 13
 """Cells of a column with the blank after it."""
@@ -112,4 +112,4 @@ def told(trace: Trace, table: LensTable, label: str, cursor: tuple[int, int]) ->
 
 def _text(trace: Trace, token_id: int) -> str:
     """A token's text, or its id if the tokenizer has none."""
-    return visible(token_text(trace.token(token_id).bytes, 40)) or f"#{token_id}"
+    return token_label(trace.token(token_id), 40)

@@ -1,4 +1,4 @@
-"""Where an element of a tensor lies, in the words of its axes: `token 0 The, channel 507`."""
+"""Where an element of a tensor lies, in the words of its axes: `token 0 “The”, channel 507`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from tracetui.analysis.axes import Axis, axes_of, axis_positions, split_heads
 from tracetui.analysis.distribution.outliers import Outliers
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
-from tracetui.text import number, token_text
+from tracetui.text import number
 from tracetui.views.cells import Line, blank, line
 from tracetui.views.inks import Inks
 from tracetui.views.parts import fitted, part
+from tracetui.views.tokens import token_label
 
 _NOUNS = {
     "B": "row",
@@ -62,9 +63,8 @@ def noun(axis: str, otherwise: str) -> str:
 
 
 def _positions(trace: Trace, record: Record, axis: Axis) -> range | None:
-    """The positions that an axis of queries or keys covers; the rows of one prompt, where they are all of them."""
-    name = "T" if axis.name == "N" and len(trace.tokens) == 1 else axis.name
-    return axis_positions(name, axis.length, trace, record.pass_)
+    """The positions that an axis of queries or keys covers."""
+    return axis_positions(axis.name, axis.length, trace, record.pass_)
 
 
 def _token(trace: Trace, record: Record, axis: Axis, row: int, index: int) -> str:
@@ -73,11 +73,11 @@ def _token(trace: Trace, record: Record, axis: Axis, row: int, index: int) -> st
     if positions is None or row >= len(trace.tokens) or positions[index] >= len(trace.tokens[row]):
         return ""
     token = trace.tokens[row][positions[index]]
-    return f" {token_text(token.bytes, _LONGEST) or token.id}"
+    return f" “{token_label(token, _LONGEST)}”"
 
 
 def outlier_line(trace: Trace, record: Record, outliers: Outliers, width: int, inks: Inks) -> Line:
-    """`|max| 24904 at token 0 The, channel 507, which has 98.5% of the squares`; what has no room goes."""
+    """`|max| 24904 at token 0 “The”, channel 507, which has 98.5% of the squares`; what has no room goes."""
     if outliers.largest is None:
         return blank(width)
     place = element_place(trace, record, outliers.largest)

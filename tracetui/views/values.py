@@ -41,6 +41,8 @@ class ValueWindow:
     column_labels: Sequence[str] = ()
     scale: float = 0.0
     """The magnitude that gets the fullest colour; 0: the window's largest, outliers aside."""
+    first: tuple[int, int] = (0, 0)
+    """What the matrix' first row and column are counted as: positions begin later in a later pass."""
 
 
 NORMS_FROM = 60
@@ -70,11 +72,14 @@ def heads_of(window: ValueWindow, height: int) -> int:
 
 
 def capacity(
-    width: int, height: int, dtype: str, shape: tuple[int, int], labels: Sequence[str] = ()
+    width: int, height: int, dtype: str, shape: tuple[int, int], labels: Sequence[str] = (), first: int = 0
 ) -> tuple[int, int]:
-    """How many rows and columns of a matrix to read, so that `values_table` never runs out of numbers to show."""
+    """How many rows and columns of a matrix to read, so that `values_table` never runs out of numbers to show.
+
+    first: what its first row is counted as.
+    """
     cell = 1 if dtype.startswith(("int", "uint")) else 5 if dtype == "bool" else _COLUMN
-    room = width - _gutter(_index_width(shape), _label_width(labels, width))
+    room = width - _gutter(_index_width(shape, first), _label_width(labels, width))
     return min(max(height - 1, 1), shape[0]), min(max((room + 1) // (cell + 1), 0), shape[1])
 
 
@@ -94,8 +99,8 @@ def values_table(
 
 
 def _table(window: ValueWindow, width: int, inks: Inks, cursor: tuple[int, int] | None) -> _Table:
-    index, label = _index_width(_shape(window)), _label_width(window.row_labels, width)
-    cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1)))
+    index, label = _index_width(_shape(window), window.first[0]), _label_width(window.row_labels, width)
+    cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1 + window.first[1])))
     columns = (width - _gutter(index, label) + 1) // (cell + 1)
     scale = window.scale or _largest(window.numbers)
     fitting = min(window.numbers.shape[1], max(0, columns))
@@ -120,7 +125,8 @@ class _Table:
 
     def heads(self) -> list[Line]:
         window, inks = self.window, self.inks
-        indices = [str(window.column0 + column) for column in range(self.columns)]
+        first = window.column0 + window.first[1]
+        indices = [str(first + column) for column in range(self.columns)]
         head = self._head(indices)
         more = " ›" if window.column0 + self.columns < _shape(window)[1] else ""
         more = more[max(0, len(head) + len(more) - self.width) :]
@@ -134,7 +140,7 @@ class _Table:
 
     def row(self, row: int) -> Line:
         window, inks = self.window, self.inks
-        parts = [(fit(str(window.row0 + row), self.index, right=True) + " ", inks.quiet)]
+        parts = [(fit(str(window.first[0] + window.row0 + row), self.index, right=True) + " ", inks.quiet)]
         if self.label:
             label = window.row_labels[row] if row < len(window.row_labels) else ""
             parts.append((fit(label, self.label) + " ", inks.text))
@@ -158,8 +164,8 @@ def _shape(window: ValueWindow) -> tuple[int, int]:
     return max(window.shape[0], window.row0 + rows), max(window.shape[1], window.column0 + columns)
 
 
-def _index_width(shape: tuple[int, int]) -> int:
-    return len(str(max(shape[0] - 1, 0)))
+def _index_width(shape: tuple[int, int], first: int = 0) -> int:
+    return len(str(max(shape[0] - 1, 0) + first))
 
 
 def _label_width(labels: Sequence[str], width: int) -> int:

@@ -90,6 +90,9 @@ def test_a_fault_in_one_layer_of_one_pass_is_told_there(runs: tuple[Trace, Trace
     found = report(_with(generated, "model.layers.2.mlp.up_proj@3", lambda values: values * 1.5), full)
     assert found.first is not None
     assert found.first.site == "model.layers.2.mlp.up_proj@3"
+    # Whichever side is named first, and whatever the row's index in its own pass.
+    assert "] at token 7 “" in _told(found)
+    assert "] at token 7 “" in _told(report(full, _with(generated, "model.layers.2.mlp.up_proj@3", np.zeros_like)))
 
 
 def test_passes_after_another_token_was_chosen_are_not_compared(runs: tuple[Trace, Trace]) -> None:
@@ -209,6 +212,8 @@ def test_the_last_logits_of_one_side_are_held_against_the_same_of_the_other(gpt2
     wrong = report(_with(last, "lm_head", lambda logits: logits + 1), whole)
     assert wrong.first is not None
     assert wrong.first.site == "lm_head"
+    one = _with(last, "lm_head", lambda logits: logits + np.eye(3)[:, [1]])  # [B,T,V]: the second of the last three
+    assert f"] at token {LONG.shape[1] - 2} “" in _told(report(whole, one))
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from tracetui.tracer.run import trace_recipe
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.logits.pane import LogitsPane
+from tracetui.ui.panes.tensor.value_grid import ValueGrid
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.residual_line import ResidualLine
 from tracetui.ui.widgets.token_strip import TokenStrip
@@ -108,6 +109,9 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
         assert [picture.rows.length, picture.columns.length] == [1, prompt + 2]
         assert [picture.rows.first, len(picture.columns.labels)] == [prompt + 1, prompt + 2]
         assert picture.rows.labels == picture.columns.labels[-1:]
+        # The table of values counts the same row as the strip and the attention do.
+        grid = app.debugger.query_one(ValueGrid)
+        assert [grid.subject.first, grid.subject.position(0)] == [(prompt + 1, 0), prompt + 1]
         logits = app.debugger.query_one(LogitsPane)
         assert [logits._found.position, logits._pass] == [prompt + 1, 2]
         residual = app.debugger.query_one(ResidualLine)

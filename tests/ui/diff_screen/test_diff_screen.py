@@ -204,7 +204,7 @@ async def test_what_differs_besides_the_numbers_is_said_first() -> None:
     a = replace(a, tokens=(row,), run=replace(a.run, config={**a.run.config, "rms_norm_eps": 0.5}))
     async with comparing(a, b) as it:
         text = words(it)
-        assert "beside the numbers: tokens differ from position 4 · config: rms_norm_eps" in text
+        assert "beside the numbers: tokens differ from token 4 on · config: rms_norm_eps" in text
         assert "rms_norm_eps: 0.5 in A, not there in B" in text, "the overview is what it opens with"
         await it.press("f")
         await rest(it)

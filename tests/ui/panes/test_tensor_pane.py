@@ -19,6 +19,7 @@ from tracetui.ui.app import TracetuiApp
 from tracetui.ui.messages import Jump
 from tracetui.ui.panes.tensor.outlier_map import OutlierMap
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
+from tracetui.views.tokens import token_label
 from tracetui.views.values import figure
 
 SITE = f"model.layers.{LAYER}"
@@ -70,7 +71,7 @@ async def test_it_is_said_where_the_largest_element_is_and_whose_squares() -> No
     async with at(SITE) as it:
         value = massive_trace().value(massive_trace().records[it.top.state.cursor]).read().astype(np.float64)
         token = it.top.state.tokens[0]
-        place = f"|max| {np.abs(value).max():.5g} at token 0 {token.bytes.decode() or token.id}, channel {CHANNEL}"
+        place = f"|max| {np.abs(value).max():.5g} at token 0 “{token_label(token)}”, channel {CHANNEL}"
         share = np.square(value[..., CHANNEL]).sum() / np.square(value).sum()
         assert f"{place}, which has {share:.1%} of the squares" in it.text()
         assert "kurt" in it.text()

@@ -87,7 +87,7 @@ async def test_each_table_has_a_key_and_is_copied_as_text() -> None:
         await rest(it)
         await it.press("4")
         assert "4 ·city" in it.text()
-        assert "After token 4 ·city: KL 1.26 nats" in it.text()
+        assert "After token 4 “·city”: KL 1.26 nats" in it.text()
         await it.press("]")
         assert "embed_tokens" in it.text()
         await it.press("]", "[", "[", "[")

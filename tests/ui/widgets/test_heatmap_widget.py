@@ -89,7 +89,7 @@ async def test_the_crosshair_moves_and_says_where_it_is() -> None:
         await pilot.press("right", "down", "l", "j", "left", "k")
         assert app.heatmap.cursor == (1, 1)
         assert app.moves[-1] == (1, 1, data.value(1, 1))
-        assert screen(app)[-1].startswith('query 1 "·w1" → key 1 "·w1"  ')
+        assert screen(app)[-1].startswith("query 1 “·w1” → key 1 “·w1”  ")
         await pilot.press("end", "up")
         assert app.heatmap.cursor == (0, 16)
         assert screen(app)[-1].rstrip().endswith("masked")
@@ -114,7 +114,7 @@ async def test_zooming_keeps_the_crosshair_and_its_sight() -> None:
         for key in ("plus", "plus", "plus", "plus", "equals_sign", "minus"):
             await pilot.press(key)
             assert app.heatmap.cursor == (150, 100)
-            assert 'query 150 "·w150" → key 100 "·w100"' in screen(app)[-1]
+            assert "query 150 “·w150” → key 100 “·w100”" in screen(app)[-1]
             assert any("·w150▸" in line for line in screen(app))
         assert app.heatmap.zoom is not None
         await pilot.press("0")
@@ -207,7 +207,7 @@ async def test_the_cell_can_be_chosen_before_there_is_a_screen() -> None:
     app = HeatmapApp(causal(40))
     app.heatmap.cursor = (30, 20)
     async with app.run_test(size=(80, 24)):
-        assert screen(app)[-1].startswith('query 30 "·w30" → key 20 "·w20"')
+        assert screen(app)[-1].startswith("query 30 “·w30” → key 20 “·w20”")
 
 
 async def test_a_click_and_a_hover_move_the_crosshair() -> None:

@@ -149,7 +149,7 @@ def test_gauges_have_their_width_at_any_place() -> None:
 
 
 def test_a_token_always_has_a_label() -> None:
-    assert label_of(Token(7, b"")) == "7"
+    assert label_of(Token(7, b"")) == "#7"
     assert label_of(Token(7, b"\x1b[31m")) == "␛[31m"
     assert len(label_of(Token(7, b"x" * 500))) <= 40
 

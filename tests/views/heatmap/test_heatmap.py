@@ -193,7 +193,7 @@ def test_labels_are_never_markup() -> None:
     _, lines = picture(data, (120, 40), (0, 1))
     shown = texts(lines)
     assert any("[/INST]" in line for line in shown)
-    assert 'query 0 "[/INST]" → key 1 "[@click=app.quit]x[/]"  0' in shown[-1]
+    assert "query 0 “[/INST]” → key 1 “[@click=app.quit]x[/]”  0" in shown[-1]
 
 
 @pytest.mark.parametrize("width", [10, 14, 20, 30, 44, 60, 100])

@@ -64,7 +64,7 @@ def test_text_has_the_whole_first_and_the_most_damaging_parts_above() -> None:
         "3 of 21 weights differ, by 0.08 to 0.09 of their norm (|a−b|/|b|)",
         "all of them swapped: KL 0.42 nats a token, the mean over 38 positions; the most probable next token",
         "  is the same at 80.0%",
-        "the largest KL, 1.26, is after token 4 ·city: the original's most probable next token is ·of",
+        "the largest KL, 1.26, is after token 4 “·city”: the original's most probable next token is ·of",
         "  (90.0%), the quantised model's ⏎ (30.0%)",
         "",
         "Each layer's weights swapped alone",
@@ -100,12 +100,12 @@ def test_a_narrow_screen_has_the_whole_in_two_lines_and_a_row_in_four() -> None:
     brief = list(brief_lines(REPORT))
     assert brief == [
         "KL 0.42 nats a token; the same next token at 80.0%; 3 of 21 weights differ",
-        "largest, 1.26, after token 4 ·city: ·of 90.0% became ⏎ 30.0%",
+        "largest, 1.26, after token 4 “·city”: ·of 90.0% became ⏎ 30.0%",
     ]
     layer = ranked(REPORT, Ranking.LAYER).rows[0]
     assert detail_text(REPORT, layer.damage) == (
-        "layers.1 alone: KL 0.21 nats a token, the mean of 38, 50% of what all do; largest, 0.63, after token 4 ·city; "
-        "same next token at 80.0%; of its weights mlp.up_proj 0.2; its output for the original's input is off by 0.03"
+        "layers.1 alone: KL 0.21 nats a token, the mean of 38, 50% of what all do; largest, 0.63, after token 4 “·city”"
+        "; same next token at 80.0%; of its weights mlp.up_proj 0.2; its output for the original's input is off by 0.03"
     )
 
 

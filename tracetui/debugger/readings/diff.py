@@ -9,8 +9,9 @@ import numpy as np
 
 from tracetui.analysis.attention.scores import KINDS, AttentionView, Matrix, attention_at
 from tracetui.analysis.attention.scores import Kind as Scores
-from tracetui.analysis.axes import Axis
+from tracetui.analysis.axes import Axis, axes_of, axis_positions
 from tracetui.analysis.diff.finding import Finding
+from tracetui.analysis.diff.positions import first_position
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.sides import Sides, sides
 from tracetui.analysis.diff.survey import Survey
@@ -21,6 +22,7 @@ from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, magnitudes
+from tracetui.views.diff.token_places import config_of
 from tracetui.views.heatmap.axes import LabelledAxis as MapAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap.pyramid import common_scale
@@ -34,7 +36,6 @@ PLANES = (TENSOR, *KINDS)
 LETTERS = ("A", "B", "A−B")
 _MAX_CELLS = 1 << 23
 """Of a plane that is drawn."""
-_TOKEN_AXES = ("T", "S", "N", "query", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Planes:
     plane: Plane
     row_labels: tuple[str, ...] = ()
     column_labels: tuple[str, ...] = ()
+    first: tuple[int, int] = (0, 0)
+    """The positions of the first row and column, where these are tokens; else 0."""
     heads: int = 0
     """How many heads there are to choose from; 0 where there are none."""
 
@@ -111,14 +114,9 @@ def _read(survey: Survey, target: SiteTarget, before: SiteView, to_worst: bool) 
     cell = (0, 0)
     if to_worst and target.plane == TENSOR:
         target, cell = _at_worst(site, values.record, target, config)
-    planes = _planes(comparison, values, target, config)
+    planes = _planes(comparison, site, values, target, config)
     pictures = pictures_of(planes, target.own_scale) if target.drawn else ()
     return SiteView(target, finding, statistics, None, planes, pictures, cell)
-
-
-def config_of(comparison: Comparison) -> dict[str, object]:
-    """Both configurations; A's fields count."""
-    return {**comparison.b.run.config, **comparison.a.run.config}
 
 
 def _alone(comparison: Comparison, target: SiteTarget) -> SiteView:
@@ -185,7 +183,9 @@ def _at_worst(
     return target, (0, 0)
 
 
-def _planes(comparison: Comparison, values: Sides, target: SiteTarget, config: Mapping[str, object]) -> Planes:
+def _planes(
+    comparison: Comparison, site: SiteDiff, values: Sides, target: SiteTarget, config: Mapping[str, object]
+) -> Planes:
     if target.plane == TENSOR:
         plane = plane_of(values.record, config, target.head, target.batch)
         heads = query_heads(config) if plane.note else 0
@@ -193,19 +193,29 @@ def _planes(comparison: Comparison, values: Sides, target: SiteTarget, config: M
         rows, columns = values.record.shape
         plane = Plane(Axis("query", rows), Axis("key", columns), note=f"head {target.head}")
         heads = query_heads(config)
-    row_labels, column_labels = (_labels(comparison, axis, target.batch) for axis in (plane.rows, plane.columns))
-    return Planes(values, plane, row_labels, column_labels, heads)
+    firsts = [_first(comparison, site, target, values.record, axis) for axis in (plane.rows, plane.columns)]
+    row_labels, column_labels = (
+        _labels(comparison, axis, target.batch, first)
+        for axis, first in zip((plane.rows, plane.columns), firsts, strict=True)
+    )
+    return Planes(values, plane, row_labels, column_labels, (firsts[0] or 0, firsts[1] or 0), heads)
 
 
-def _labels(comparison: Comparison, axis: Axis, batch: int) -> tuple[str, ...]:
-    """The tokens' texts along an axis that counts them."""
+def _first(comparison: Comparison, site: SiteDiff, target: SiteTarget, record: Record, axis: Axis) -> int | None:
+    """The position of an axis' first place; None where it counts none."""
+    if target.plane != TENSOR:
+        positions = axis_positions(axis.name, axis.length, comparison.a, site.pair.a.record.pass_)
+        return None if positions is None else positions.start
+    names = [each.name for each in axes_of(record, config_of(comparison))]
+    return first_position(comparison, site, names.index(axis.name), axis.name) if axis.name in names else None
+
+
+def _labels(comparison: Comparison, axis: Axis, batch: int, first: int | None) -> tuple[str, ...]:
+    """The tokens' texts along an axis that counts them from a position on."""
     tokens = comparison.a.tokens or comparison.b.tokens
-    if axis.name not in _TOKEN_AXES or not tokens or (axis.name == "N" and len(tokens) > 1):
+    if first is None or not tokens or first + axis.length > max(map(len, tokens)):
         return ()
-    longest = max(map(len, tokens))
-    if axis.length > longest:
-        return ()
-    return position_labels(tokens[min(batch, len(tokens) - 1)], range(axis.length))
+    return position_labels(tokens[min(batch, len(tokens) - 1)], range(first, first + axis.length))
 
 
 def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
@@ -221,8 +231,8 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     shared = _scales_of(matrices[:2] if own_scale else matrices)
     apart = _scales_of(matrices[2:]) if own_scale else shared
     axes = (
-        MapAxis.of(noun(plane.rows.name, "row"), plane.rows.length, planes.row_labels),
-        MapAxis.of(noun(plane.columns.name, "channel"), plane.columns.length, planes.column_labels),
+        MapAxis.of(noun(plane.rows.name, "row"), plane.rows.length, planes.row_labels, planes.first[0]),
+        MapAxis.of(noun(plane.columns.name, "channel"), plane.columns.length, planes.column_labels, planes.first[1]),
     )
     pictures = []
     for letter, matrix in zip(LETTERS, matrices, strict=True):

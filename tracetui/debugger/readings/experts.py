@@ -17,13 +17,13 @@ from tracetui.debugger.session import Module
 from tracetui.debugger.state import ScreenState
 from tracetui.errors import RunError
 from tracetui.recording.trace import Trace
-from tracetui.text import token_text
 from tracetui.views.charts.bars import percent
 from tracetui.views.experts.load_scale import load_scale
 from tracetui.views.experts.table import Routed
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data
 from tracetui.views.heatmap.scale import ScaleKind
+from tracetui.views.tokens import token_label
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,7 +127,7 @@ def _texts(trace: Trace, routing: BlockRouting) -> tuple[str, ...]:
     """Of the tokens that were routed; none of a later pass of which the trace doesn't tell the tokens."""
     if routing.record.pass_ and not trace.generated:
         return ()
-    rows = [[token_text(token.bytes, 40) or str(token.id) for token in row] for row in trace.tokens]
+    rows = [[token_label(token, 40) for token in row] for row in trace.tokens]
     places = zip(routing.prompts.tolist(), routing.positions.tolist(), strict=True)
     texts = [rows[p][t] if p < len(rows) and t < len(rows[p]) else "" for p, t in places]
     return tuple(texts) if any(texts) else ()

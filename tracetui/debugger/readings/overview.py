@@ -10,6 +10,7 @@ from tracetui.debugger.finding import finding_of
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import count, token_text
+from tracetui.views.tokens import token_label
 
 _TOKENS = 40
 _PREDICTIONS = 3
@@ -52,5 +53,5 @@ def _predicted(trace: Trace) -> str:
         predictions = next_tokens(trace, _PREDICTIONS)
     except (NotKeptError, IndexError):
         return ""
-    shown = ((token_text(each.token.bytes, 20) or f"#{each.token.id}", each.probability) for each in predictions)
+    shown = ((token_label(each.token, 20), each.probability) for each in predictions)
     return "  ".join(f"{text} {probability:.2%}" for text, probability in shown)

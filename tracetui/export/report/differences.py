@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from tracetui.analysis.diff.effects import NextTokens, edits_of_sides, next_tokens_of
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Outcome, SiteDiff
-from tracetui.export.heatmaps import label
 from tracetui.export.report.markup import Html, bar, el, join, row, section, table, text
 from tracetui.text import number
 from tracetui.views.diff.by_layer import worst_by_layer
 from tracetui.views.diff.format import WIDTH
 from tracetui.views.diff.report import diff_lines, verdict
 from tracetui.views.diff.site import first_lines
+from tracetui.views.tokens import named_token, token_label
 
 _LONGEST = 4000
 
@@ -46,12 +46,12 @@ def _edits(report: Report) -> Iterator[Html]:
 
 def _next_tokens(ends: NextTokens) -> Html:
     """The most probable next tokens of both sides, beside each other."""
-    title = f"Next token after {ends.position} {label(ends.after)}" + (f", row {ends.row}" if ends.row else "")
+    title = f"Next token after {named_token(ends.position, ends.after)}" + (f", row {ends.row}" if ends.row else "")
     heads = ("<token", "A", "", "B", "", "A − B")
     largest = max((max(each.a, each.b) for each in ends.candidates), default=0.0) or 1.0
     rows = [
         row(
-            el("td", el("code", label(each.token)), class_="left"),
+            el("td", el("code", token_label(each.token, 40)), class_="left"),
             f"{each.a:.3%}",
             bar(each.a / largest),
             f"{each.b:.3%}",

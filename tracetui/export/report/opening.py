@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tracetui.analysis.prediction import Prediction, next_tokens
-from tracetui.export.heatmaps import label
 from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table, text
 from tracetui.recipe.recorded.command import recorded_command
 from tracetui.recording.record import is_layer
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number
+from tracetui.views.tokens import token_label
 
 _FACTS = (
     ("hidden_size", "hidden size"),
@@ -50,7 +50,7 @@ def _prompt(trace: Trace) -> Html:
     """The first row's tokens as one text, or nothing."""
     if not trace.tokens or not trace.prompt_lengths[0]:
         return Html("")
-    shown = "".join(label(token) for token in trace.tokens[0][: trace.prompt_lengths[0]])
+    shown = "".join(token_label(token, 40) for token in trace.tokens[0][: trace.prompt_lengths[0]])
     rows = f" and {len(trace.tokens) - 1:,} more rows" if len(trace.tokens) > 1 else ""
     return el("p", text(shown, _PROMPT), rows, class_="prompt")
 
@@ -109,7 +109,7 @@ def token_part(trace: Trace) -> Html:
     for index, tokens in enumerate(trace.tokens[:_ROWS]):
         name = [el("h3", f"row {index}, {len(tokens)} tokens")] if len(trace.tokens) > 1 else []
         chips = (
-            el("span", el("small", str(place)), label(token), class_=_kind(trace, index, place))
+            el("span", el("small", str(place)), token_label(token, 40), class_=_kind(trace, index, place))
             for place, token in enumerate(tokens[:_TOKENS])
         )
         strips += [*name, el("div", *chips, class_="tokens"), more(len(tokens) - _TOKENS, "tokens")]
@@ -144,7 +144,7 @@ def prediction_part(trace: Trace) -> Html:
 def _prediction_rows(found: Sequence[Prediction]) -> list[Html]:
     return [
         row(
-            el("td", el("code", label(each.token)), class_="left"),
+            el("td", el("code", token_label(each.token, 40)), class_="left"),
             str(each.token.id),
             f"{each.probability:.3%}",
             number(each.logit),

@@ -8,13 +8,13 @@ from tracetui.analysis.experts.choice import margins
 from tracetui.analysis.experts.load import LayerLoad, Loads, extended, load_matrix
 from tracetui.analysis.experts.routing import BlockRouting, read_routing
 from tracetui.errors import RunError
-from tracetui.export.heatmaps import label
 from tracetui.export.report.attention import legend
 from tracetui.export.report.markup import Html, el, folds, join, more, row, section, table
 from tracetui.export.report.tiles import shares_png
 from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.views.experts.load_scale import load_scale
+from tracetui.views.tokens import token_in
 
 _CHOICES = 12_000
 """Chosen experts that are shown in all."""
@@ -75,7 +75,7 @@ def _choices(trace: Trace, block: LayerLoad, layers: int) -> Html:
 def _choice_row(trace: Trace, routing: BlockRouting, place: int) -> Html:
     prompt, position = int(routing.prompts[place]), int(routing.positions[place])
     tokens = trace.tokens[prompt] if prompt < len(trace.tokens) else ()
-    name = f"{position} {label(tokens[position]) if position < len(tokens) else ''}".rstrip()
+    name = token_in(tokens, position)
     where = f"row {prompt}, {name}" if len(trace.tokens) > 1 else name
     chips = (_chip(routing, place, slot) for slot in range(routing.active))
     return row(el("td", where, class_="left"), el("td", *chips, class_="left"), _margin(routing, place))

@@ -99,11 +99,11 @@ class DiffGrid(Canvas, can_focus=True):
 
     @property
     def row(self) -> tuple[int, str] | None:
-        """The cell's row and its label; None where nothing is shown."""
+        """The index of the cell's row, and its token as the table has it; None where nothing is shown."""
         if self._planes is None:
             return None
         row, labels = self.cell[0], self._planes.row_labels
-        return row, labels[row] if row < len(labels) else ""
+        return row, f"{row + self._planes.first[0]} {labels[row]}" if row < len(labels) else ""
 
     @property
     def _as_list(self) -> bool:
@@ -138,7 +138,9 @@ class DiffGrid(Canvas, can_focus=True):
             return max(1, self.size.height - 1), 1
         label = min(widest(planes.row_labels), self.size.width // 12)
         heads = 2 + bool(planes.column_labels)
-        return max(1, self.size.height - heads), columns_beside(self.size.width, planes.plane.shape, label)
+        return max(1, self.size.height - heads), columns_beside(
+            self.size.width, planes.plane.shape, label, planes.first[0]
+        )
 
     def _view(self) -> tuple[range, range]:
         """Rows and columns that are in sight."""
@@ -192,7 +194,7 @@ class DiffGrid(Canvas, can_focus=True):
         a, b, apart = (array[down, across] for array in (chunk.a, chunk.b, chunk.apart))
         labels = planes.row_labels[rows.start : rows.stop], planes.column_labels[columns.start : columns.stop]
         first, second, third = (
-            ValueWindow(array, rows.start, columns.start, planes.plane.shape, *labels, chunk.scale)
+            ValueWindow(array, rows.start, columns.start, planes.plane.shape, *labels, chunk.scale, planes.first)
             for array in (a, b, apart)
         )
         return Triple((first, second, third), self.cell)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from rich.style import Style
 
 from tracetui.analysis.prediction import Prediction
-from tracetui.text import token_text
 from tracetui.views.cells import Line, bar, blank, fit, line
 from tracetui.views.inks import Inks
+from tracetui.views.tokens import token_label
 
 _PERCENT, _LOGIT, _ID = 7, 8, 7
 _TOKEN_MIN, _TOKEN_MAX, _BAR_MIN = 9, 24, 4
@@ -124,7 +124,7 @@ def _row(
 ) -> Line:
     ground = inks.cursor if at_cursor else Style.null()
     token, quiet = prediction.token, inks.quiet + ground
-    text = token_text(token.bytes) if token.bytes else f"#{token.id}"
+    text = token_label(token)
     named = inks.special if token.special else inks.text
     parts = [
         (fit(str(rank + 1), columns.rank, right=True) + _GAP, quiet),

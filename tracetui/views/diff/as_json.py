@@ -10,7 +10,7 @@ from dataclasses import asdict
 from tracetui.analysis.diff.effects import NextTokens, edits_of_sides, residual_effects
 from tracetui.analysis.diff.preface import MISSING, Preface
 from tracetui.analysis.diff.report import Report
-from tracetui.analysis.diff.result import SiteDiff
+from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.routing.flips import Flip
 from tracetui.analysis.diff.weights import WeightDifferences
@@ -18,6 +18,7 @@ from tracetui.recording.npz.encode import float_name
 from tracetui.recording.record import Token
 from tracetui.views.diff.effects import by_edit
 from tracetui.views.diff.report import verdict
+from tracetui.views.diff.token_places import config_of, position_at
 
 
 def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]:
@@ -41,7 +42,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "only_in_b": [named.record.key for named in comparison.alignment.only_b],
         "not_run_in_a": [named.record.key for named in comparison.alignment.ahead_b],
         "not_run_in_b": [named.record.key for named in comparison.alignment.ahead_a],
-        "sites": [_site(site) for site in comparison.sites],
+        "sites": [_site(comparison, site) for site in comparison.sites],
         "routing": [_flip(flip) for flip in report.flips],
         "next_tokens": [_predicted(found) for found in report.predicted],
         "residual": [
@@ -135,7 +136,7 @@ def _token(token: Token | None) -> dict[str, object] | None:
     return None if token is None else {"id": token.id, "bytes": token.bytes.decode("latin-1")}
 
 
-def _site(site: SiteDiff) -> dict[str, object]:
+def _site(comparison: Comparison, site: SiteDiff) -> dict[str, object]:
     a, b = site.pair.a.record, site.pair.b.record
     found: dict[str, object] = {
         "site": site.site,
@@ -148,6 +149,8 @@ def _site(site: SiteDiff) -> dict[str, object]:
         found["tolerance"] = asdict(site.tolerance)
     if site.distance is not None:
         found["distance"] = asdict(site.distance)
+        worst = site.distance.worst
+        found["worst_token"] = worst and position_at(comparison, site, config_of(comparison), worst)
     return found
 
 

@@ -13,7 +13,7 @@ _NAMED = 2
 
 
 def brief(comparison: Comparison) -> str:
-    """`tokens differ from position 5 · config: rope_theta · 3 sites only in B`; empty where there is nothing to say."""
+    """`tokens differ from token 5 on · config: rope_theta · 3 sites only in B`; empty where there is nothing to say."""
     return " · ".join(_parts(comparison))
 
 
@@ -22,7 +22,7 @@ def _parts(comparison: Comparison) -> Iterator[str]:
     if before.model_types:
         yield visible(f"A is a {before.model_types[0]}, B a {before.model_types[1]}", 60)
     if before.tokens:
-        yield f"tokens differ from position {before.tokens[0].position}"
+        yield f"tokens differ from token {before.tokens[0].position} on"
     if before.config:
         names = ", ".join(visible(field.name, 40) for field in before.config[:_NAMED])
         more = f" and {len(before.config) - _NAMED} more" if len(before.config) > _NAMED else ""

@@ -10,12 +10,14 @@ from rich.cells import cell_len
 from tracetui.analysis.diff.edited import KnownEdit
 from tracetui.analysis.diff.effects import Candidate, NextTokens, edits_of_sides, residual_effects
 from tracetui.analysis.diff.result import Comparison, Outcome
-from tracetui.text import token_text, visible
+from tracetui.text import visible
 from tracetui.views.cells import bar, fit
-from tracetui.views.diff.format import entry, number, token, wrapped
+from tracetui.views.diff.format import entry, number, wrapped
+from tracetui.views.diff.token_places import config_of, position_at
+from tracetui.views.tokens import named_token, token_label
 
 _BAR = 20
-_BESIDE_BAR = 46
+_BESIDE_BAR = 48
 """Cells of the layer, the mark, both numbers and the worst row."""
 _MOST_DECIMALS = 5
 _NUMBERS = 28
@@ -44,7 +46,7 @@ def next_token_lines(rows: Sequence[NextTokens], width: int) -> Iterator[str]:
     """A table for each row, with what became of the most probable tokens."""
     for found in rows:
         row = f"row {found.row}, " if len(rows) > 1 else ""
-        where = f"position {found.position} {token(found.after)}"
+        where = named_token(found.position, found.after)
         yield ""
         yield from wrapped(
             f"Next tokens after {row}{where}: {_share(found.moved, 2)} of probability moved", width, "", "  "
@@ -62,7 +64,7 @@ def _decimals(candidates: Sequence[Candidate]) -> int:
 
 
 def _candidate(found: Candidate, width: int, decimals: int) -> str:
-    text = token_text(found.token.bytes, 40)
+    text = token_label(found.token, 40)
     left = fit(f"{found.token.id:>7} {text}", width)
     left += " " * (width - cell_len(left))
     moved = found.a - found.b
@@ -80,6 +82,7 @@ def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
     found = list(residual_effects(comparison.sites))
     if of_a == of_b or not found or comparison.same:
         return
+    config = config_of(comparison)
     largest = max((_size(site.distance.furthest) for _, site in found if site.distance is not None), default=0.0)
     room = max(1, min(_BAR, width - _BESIDE_BAR))
     yield ""
@@ -91,8 +94,9 @@ def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
         filled = bar(_size(distance.furthest) / largest if largest else 0.0, room)
         mark = "off " if site.outcome is Outcome.DIFFERENT else "same"
         pass_ = f" @{site.pair.record.pass_}" if site.pair.record.pass_ else ""
-        worst = "" if distance.row is None else f"T={distance.row.index[-1]}"
-        numbers = f"{number(distance.furthest):>9} {worst:<7} {number(distance.relative):>9}{pass_}"
+        at = None if distance.row is None else position_at(comparison, site, config, distance.row.index)
+        worst = "" if at is None else f"token {at}"
+        numbers = f"{number(distance.furthest):>9} {worst:<9} {number(distance.relative):>9}{pass_}"
         line = f"{layer:>7}  {mark}  {filled}{' ' * (room - cell_len(filled))} {numbers}"
         yield fit(line, width).rstrip()
 

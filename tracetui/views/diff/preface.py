@@ -64,10 +64,10 @@ def _wrong_pair(found: WrongPair) -> str:
 
 
 def _tokens(found: TokenDifference) -> str:
-    row = f"prompt {found.row}, " if found.row else ""
+    row = f"row {found.row}, " if found.row else ""
     start = "nothing in common" if not found.position else "compared up to there"
     lengths = f"{found.lengths[0]:,} and {found.lengths[1]:,} tokens"
-    return f"{row}position {found.position}: {token(found.a)} in A, {token(found.b)} in B; {lengths}; {start}"
+    return f"{row}from token {found.position} on: {token(found.a)} in A, {token(found.b)} in B; {lengths}; {start}"
 
 
 def _config(before: Preface) -> list[str]:

@@ -14,13 +14,14 @@ from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff.by_layer import layer_lines
 from tracetui.views.diff.effects import by_edit, edit_lines, next_token_lines, residual_lines
-from tracetui.views.diff.format import WIDTH, entry, number, token, wrapped
+from tracetui.views.diff.format import WIDTH, entry, number, wrapped
 from tracetui.views.diff.made import verdict_end
 from tracetui.views.diff.noise import noise_lines
 from tracetui.views.diff.preface import narrow_lines, preface_lines, wrong_pair_lines
 from tracetui.views.diff.rounded import rounded_end
 from tracetui.views.diff.site import first_lines, row
 from tracetui.views.diff.weights import weights_text
+from tracetui.views.tokens import token_in
 
 _SOME = 8
 
@@ -160,9 +161,8 @@ def _flips(report: Report, most: int | None, width: int) -> Iterator[str]:
 def flip_text(trace: Trace, flip: Flip) -> str:
     """One token's changed experts, with the margins that tell a tie from a fault."""
     tokens = trace.tokens[flip.prompt] if flip.prompt < len(trace.tokens) else ()
-    text = f" {token(tokens[flip.position])}" if flip.position < len(tokens) else ""
-    prompt = f"prompt {flip.prompt}, " if len(trace.tokens) > 1 else ""
-    where = f"layer {'?' if flip.layer is None else flip.layer}, {prompt}position {flip.position}{text}"
+    row = f"row {flip.prompt}, " if len(trace.tokens) > 1 else ""
+    where = f"layer {'?' if flip.layer is None else flip.layer}, {row}{token_in(tokens, flip.position)}"
     swapped = f"{_numbers(flip.only_a)} in A, {_numbers(flip.only_b)} in B"
     margins = [
         f"margin {number(margin)} in {side}"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
-from tracetui.analysis.axes import Axis, axes_of, describe
+from tracetui.analysis.axes import describe
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.tolerance import Tolerance
-from tracetui.analysis.diff.routing.routed import chooses, is_expert
+from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff.effects import by_edit
-from tracetui.views.diff.format import INDENT, beside, end, entry, number, percent, token, wrapped
+from tracetui.views.diff.format import INDENT, beside, end, entry, number, percent, wrapped
 from tracetui.views.diff.made import made_lines
 from tracetui.views.diff.rounded import rounded_lines
+from tracetui.views.diff.token_places import axes_in_words, config_of, indices_by_name, token_at
 from tracetui.views.diff.weights import weights_text
 
 _ROOMY = 50
@@ -49,7 +49,7 @@ def first_lines(report: Report, width: int) -> Iterator[str]:
 def finding_lines(comparison: Comparison, finding: Finding, width: int) -> Iterator[str]:
     """Everything about a site but its name."""
     site = finding.site
-    config = {**comparison.b.run.config, **comparison.a.run.config}
+    config = config_of(comparison)
     yield from _names(site, width)
     yield from entry("output", _part(site), width)
     yield from entry("shape", [_shape(site, config)], width)
@@ -80,18 +80,11 @@ def _own_name(named: Named) -> str:
 
 def _shape(site: SiteDiff, config: dict[str, object]) -> str:
     a, b = site.pair.a.record, site.pair.b.record
-    shown = describe(_axes(site, config))
+    shown = describe(axes_in_words(site, config))
     shown += f" {a.dtype}" if a.dtype == b.dtype else f" {a.dtype} in A, {b.dtype} in B"
     if a.shape != b.shape:
         shown += f"; in B {list(b.shape)}"
     return f"{shown}; laid out anew: {site.laid_out}" if site.laid_out else shown
-
-
-def _axes(site: SiteDiff, config: dict[str, object]) -> tuple[Axis, ...]:
-    """The tensor's axes; the batch's by its word, since B is a side here."""
-    return tuple(
-        replace(axis, name="batch") if axis.name == "B" else axis for axis in axes_of(site.pair.record, config)
-    )
 
 
 def _numbers(site: SiteDiff, config: dict[str, object]) -> list[str]:
@@ -144,39 +137,19 @@ def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> 
     a, b = beside(found.worst_a, found.worst_b)
     if _masks(site):
         a, b = (text if math.isfinite(value) else "masked" for text, value in ((a, found.worst_a), (b, found.worst_b)))
-    told = _token_at(comparison, site, _places(site, config, found.worst))
-    return [f"{_where(site, config, found.worst)}{told and f' at token {told}'}: {a} in A, {b} in B"]
-
-
-def _places(site: SiteDiff, config: dict[str, object], index: tuple[int, ...]) -> dict[str, int]:
-    """The index of an element, or of a row, by the names of its axes; empty where these aren't known."""
-    names = [axis.name for axis in _axes(site, config)]
-    if is_expert(site.site) and names:
-        # Rows are the tokens that chose it on both sides.
-        names[0] = "n"
-    return dict(zip(names, index, strict=False)) if len(names) - len(index) in (0, 1) else {}
+    told = token_at(comparison, site, config, found.worst)
+    return [f"{_where(site, config, found.worst)}{told and f' at {told}'}: {a} in A, {b} in B"]
 
 
 def _where(site: SiteDiff, config: dict[str, object], index: tuple[int, ...]) -> str:
     """`[batch=0, T=5]`."""
-    places = _places(site, config, index)
+    places = indices_by_name(site, config, index)
     return f"[{', '.join(f'{name}={place}' for name, place in places.items())}]" if places else str(list(index))
 
 
 def _masks(site: SiteDiff) -> bool:
     """Whether minus infinity stands for an expert that can't be chosen."""
     return site.pair.record.role == "selection_scores"
-
-
-def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) -> str:
-    """The prompt's token at the worst element; nothing of later passes, whose tokens are generated ones."""
-    if site.pair.a.record.pass_:
-        return ""
-    rows = comparison.a.tokens or comparison.b.tokens
-    row, at = places.get("batch", 0), places.get("T", places.get("S", places.get("N", -1)))
-    if "N" in places and len(rows) > 1:
-        return ""
-    return token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""
 
 
 def _feeds(comparison: Comparison, finding: Finding, width: int) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.cells import cell_len
@@ -53,20 +53,21 @@ def _widths(width: int) -> tuple[int, int, int]:
     return (width - 2 * _GAP - 2 * each, each, each)
 
 
-def columns_beside(width: int, shape: tuple[int, int], label: int) -> int:
-    """How many columns of each matrix are seen at once, at least one; `label` is the widest row label's cells."""
+def columns_beside(width: int, shape: tuple[int, int], label: int, first: int = 0) -> int:
+    """How many columns of each matrix are seen at once, at least one.
+
+    label: cells of the widest row label. first: what the first row is counted as.
+    """
     if width < SIDE_BY_SIDE:
         return 1
-    index = len(str(max(shape[0] - 1, 0))) + 1
+    index = len(str(max(shape[0] - 1, 0) + first)) + 1
     room = min(_widths(width)) - index - (label + 1 if label else 0)
     return max(1, (room + 1) // (REAL_WIDTH + 1))
 
 
 def _unlabelled(window: ValueWindow) -> ValueWindow:
     """The labels of rows stand once, at the left."""
-    return ValueWindow(
-        window.numbers, window.row0, window.column0, window.shape, (), window.column_labels, window.scale
-    )
+    return replace(window, row_labels=())
 
 
 def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
@@ -76,12 +77,12 @@ def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
     lines = [_list_head(first, row, width, inks)]
     if not 0 <= row < len(first.numbers):
         return lines
-    index = len(str(max(first.shape[1] - 1, 0))) + 1
+    index = len(str(max(first.shape[1] - 1, 0) + first.first[1])) + 1
     for column in range(min(height - 1, first.numbers.shape[1])):
         at = first.column0 + column
         here = at == triple.cursor[1]
         label = first.column_labels[column] if column < len(first.column_labels) else ""
-        parts = [(f"{'▸' if here else ' '}{at:>{index}} ", inks.mark if here else inks.quiet)]
+        parts = [(f"{'▸' if here else ' '}{at + first.first[1]:>{index}} ", inks.mark if here else inks.quiet)]
         for window in triple.windows:
             value = window.numbers[row, column].item()
             style = value_style(value, window.scale, inks)
@@ -93,10 +94,10 @@ def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
 
 def _list_head(window: ValueWindow, row: int, width: int, inks: Inks) -> Line:
     """The columns' names, and after them which row this is: no room is left for more than its label."""
-    index = len(str(max(window.shape[1] - 1, 0))) + 3
+    index = len(str(max(window.shape[1] - 1, 0) + window.first[1])) + 3
     label = window.row_labels[row] if 0 <= row < len(window.row_labels) else ""
     names = " ".join(name.rjust(REAL_WIDTH) for name in NAMES)
-    told = f"  row {window.row0 + row}{f' {label}' if label else ''}"
+    told = f"  row {window.first[0] + window.row0 + row}{f' {label}' if label else ''}"
     if index + len(names) + cell_len(told) > width:
         told = ""
     return line([(" " * index, inks.quiet), (names, inks.mark), (told, inks.quiet)], width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from tracetui.analysis.axes import axes_of
+from tracetui.analysis.axes import Axis, axes_of, axis_positions
 from tracetui.analysis.health.diagnosis import (
     BadElements,
     Diagnosis,
@@ -22,12 +22,13 @@ from tracetui.analysis.health.diagnosis import (
 from tracetui.analysis.own_parameters import own_parameters
 from tracetui.recording.record import UNRECORDED, BadWeight, Record
 from tracetui.recording.trace import Trace
-from tracetui.text import number, statistic, token_text, visible
+from tracetui.text import number, statistic, visible
 from tracetui.views.cells import fit
 from tracetui.views.config_lines import ConfigLine, LineKind
 from tracetui.views.diff.format import listed
 from tracetui.views.health.causes import cause_line
 from tracetui.views.health.ranks import rank_lines
+from tracetui.views.tokens import token_in
 
 _LISTED = 8
 _COLUMN = 11
@@ -150,19 +151,20 @@ def _places(trace: Trace, record: Record, bad: BadElements) -> Iterator[str]:
     axes = axes_of(record, trace.run.config)
     for axis, places in zip(axes, bad.per_axis, strict=True):
         if axis.length > 1:
-            few = _few(trace, axis.name, places.tolist())
+            few = _few(trace, record, axis, places.tolist())
             yield f"along {axis.name}: {len(places):,} of {axis.length:,} places{few}"
     for index, value in bad.first:
         yield f"[{', '.join(map(str, index))}] = {value}"
 
 
-def _few(trace: Trace, axis: str, places: Sequence[int]) -> str:
+def _few(trace: Trace, record: Record, axis: Axis, places: Sequence[int]) -> str:
     """The places, where they are few; tokens with their texts."""
     if len(places) > _LISTED:
         return ""
-    tokens = trace.tokens[0] if axis == "T" and len(trace.tokens) == 1 else ()
-    named = [f"{at} {token_text(tokens[at].bytes, 20)}".rstrip() if at < len(tokens) else str(at) for at in places]
-    return f": {', '.join(named)}"
+    positions = axis_positions(axis.name, axis.length, trace, record.pass_)
+    if positions is None or len(trace.tokens) != 1:
+        return f": {', '.join(map(str, places))}"
+    return f": {', '.join(token_in(trace.tokens[0], positions[at]) for at in places)}"
 
 
 def frame_lines(frames: Sequence[GrowthFrame], width: int) -> Iterator[str]:

@@ -127,7 +127,7 @@ def ends(scale: Scale) -> tuple[str, str]:
 def caption_line(
     rows: LabelledAxis, columns: LabelledAxis, cell: tuple[int, int], value: str, width: int, look: MapStyle
 ) -> Line:
-    """`query 5 "·life" → key 3 "·question"  0.1234`: texts are cut before the number is."""
+    """`query 5 “·life” → key 3 “·question”  0.1234`: texts are cut before the number is."""
     row, column = cell
     numbers = [str(row + rows.first), str(column + columns.first)]
     names = [f"{rows.name} {numbers[0]}", f"{columns.name} {numbers[1]}"]
@@ -142,7 +142,7 @@ def caption_line(
     for place, (name, text) in enumerate(zip(names, texts, strict=True)):
         line.append(Segment(f"{' → ' if place else ''}{name}", look.muted))
         if text:
-            line += [Segment(' "', look.muted), Segment(text, look.crosshair), Segment('"', look.muted)]
+            line += [Segment(" “", look.muted), Segment(text, look.crosshair), Segment("”", look.muted)]
     return padded([*line, Segment(f"  {value}", look.title)], width, look)
 
 

@@ -15,7 +15,8 @@ from tracetui.analysis.quantised.damage import (
     TensorDamage,
 )
 from tracetui.recording.record import Token
-from tracetui.text import token_text, visible
+from tracetui.text import visible
+from tracetui.views.tokens import token_label
 
 _TOKEN = 24
 """Characters of a token's text."""
@@ -132,7 +133,7 @@ def place_of(damage: PositionDamage) -> str:
 
 def label(token: Token) -> str:
     """A token's text, or its number where no text is known."""
-    return token_text(token.bytes, _TOKEN) or f"#{token.id}"
+    return token_label(token, _TOKEN)
 
 
 def short_name(name: str) -> str:

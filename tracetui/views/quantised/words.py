@@ -11,7 +11,8 @@ from tracetui.analysis.quantised.damage import (
     SwapKind,
     TensorDamage,
 )
-from tracetui.views.quantised.ranking import label, place_of, share_of_whole, short_name, small
+from tracetui.views.quantised.ranking import label, share_of_whole, short_name, small
+from tracetui.views.tokens import named_token
 
 _WEIGHTS = 3
 """So many of a layer's weights are named."""
@@ -72,7 +73,7 @@ def _matrices(report: QuantisationReport, layer: str) -> str:
 
 def _of_position(damage: PositionDamage) -> str:
     shift = damage.shift
-    text = f"After token {place_of(damage)}: KL {small(shift.divergence)} nats. The original's most probable next token"
+    text = f"After {_token(damage)}: KL {small(shift.divergence)} nats. The original's most probable next token"
     return f"{text} is {_guess(damage)}"
 
 
@@ -100,11 +101,20 @@ def _of_weight(tensor: TensorDamage) -> str:
 
 
 def _worst(report: QuantisationReport, position: tuple[int, int]) -> str:
-    """`after token 5 ·Paris`"""
+    """`after token 5 “·Paris”`"""
     if (damage := report.at(position)) is not None:
-        return f"after token {place_of(damage)}"
+        return f"after {_token(damage)}"
     row, token = position
-    return f"after token {token} of prompt {row}" if row else f"after token {token}"
+    return f"after {named_token(token, None)}{_of_row(row)}"
+
+
+def _token(damage: PositionDamage) -> str:
+    """`token 5 “·Paris” of row 1`"""
+    return f"{named_token(damage.shift.token, damage.token)}{_of_row(damage.shift.row)}"
+
+
+def _of_row(row: int) -> str:
+    return f" of row {row}" if row else ""
 
 
 def _guesses(report: QuantisationReport, position: tuple[int, int]) -> str:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from tracetui.analysis.prediction import Prediction, last_position, next_tokens
-from tracetui.debugger.labels import label_of, row_name
+from tracetui.debugger.labels import row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import when
 from tracetui.recording.trace import Trace
@@ -24,6 +24,7 @@ from tracetui.views.cells import Line, blank, line
 from tracetui.views.charts.bars import prediction_lines
 from tracetui.views.inks import Inks
 from tracetui.views.run.generated import cache_line
+from tracetui.views.tokens import token_in
 
 _MOST = 100
 _LATER = "The next tokens appear here when the run is at its end."
@@ -117,7 +118,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         """After which token the predictions come."""
         tokens, position = self.state.tokens, self._found.position
         row = row_name(self.state.batch, len(self.state.trace.tokens))
-        return f" {row and f'{row}, '}after token {position} “{label_of(tokens[position])}”" if tokens else ""
+        return f" {row and f'{row}, '}after {token_in(tokens, position)}" if tokens else ""
 
     @property
     def _pass(self) -> int:

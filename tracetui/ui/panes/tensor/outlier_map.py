@@ -83,8 +83,10 @@ class OutlierMap(Heatmap):
 def _read(subject: Subject) -> ValueMap:
     worker, plane = get_current_worker(), subject.plane
     value = subject.trace.value(subject.record)
-    rows = LabelledAxis.of(noun(plane.rows.name, "row"), plane.rows.length, subject.row_labels, subject.first)
-    columns = LabelledAxis.of(noun(plane.columns.name, "channel"), plane.columns.length, subject.column_labels)
+    rows = LabelledAxis.of(subject.row_name, plane.rows.length, subject.row_labels, subject.first[0])
+    columns = LabelledAxis.of(
+        noun(plane.columns.name, "channel"), plane.columns.length, subject.column_labels, subject.first[1]
+    )
     try:
         return read_value_map(value, plane, rows, columns, lambda: worker.is_cancelled)
     except NotKeptError:

@@ -161,7 +161,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
             plane,
             self._label(rows),
             self._label(columns if plane.columns.name == "S" else None) or _whole_indices(plane.columns.shard),
-            rows.start if rows else 0,
+            (rows.start if rows else 0, columns.start if columns and plane.columns.name == "S" else 0),
         )
         grid = self.query_one(ValueGrid)
         grid.show_subject(subject)

@@ -25,6 +25,7 @@ from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
+from tracetui.views.place import noun
 from tracetui.views.values import NORM_CELLS, NORMS_FROM, ValueWindow, capacity, heads_of, norm_column, values_table
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
@@ -44,8 +45,8 @@ class Subject:
     plane: Plane
     row_labels: tuple[str, ...] = ()
     column_labels: tuple[str, ...] = ()
-    first: int = 0
-    """The position that the first row stands for, where rows are tokens."""
+    first: tuple[int, int] = (0, 0)
+    """The positions that the first row and column stand for, where these are tokens; else 0."""
 
     @property
     def has_norms(self) -> bool:
@@ -53,9 +54,19 @@ class Subject:
         sized = not self.record.dtype.startswith(("int", "uint", "bool")) and self.record.role not in HIDING
         return sized and self.plane.rows.name == "T" and self.plane.columns.name != "S"
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a row stands for a position of the prompt, or of what was generated."""
+        return self.plane.rows.name in _TOKEN_AXES or (self.plane.rows.name == "N" and len(self.trace.tokens) == 1)
+
+    @property
+    def row_name(self) -> str:
+        """What a row is: `token`, `key`, `row`."""
+        return "token" if self.plane.rows.name == "N" and self.counts_tokens else noun(self.plane.rows.name, "row")
+
     def position(self, row: int) -> int | None:
         """The position of the prompt that a row stands for; None where rows are no tokens."""
-        return row + self.first if self.plane.rows.name in _TOKEN_AXES else None
+        return row + self.first[0] if self.counts_tokens else None
 
 
 NO_SUBJECT = Subject(EMPTY_TRACE, NO_RECORD, Plane(Axis("", 0), Axis("", 0)))
@@ -122,10 +133,10 @@ class ValueGrid(Canvas, can_focus=True):
 
     def show_row(self, position: int) -> None:
         """Go to a token's row, if rows are tokens and one is this position's."""
-        row = position - self._subject.first
+        row = position - self._subject.first[0]
         if row < 0:
             return
-        if self._subject.plane.rows.name in _TOKEN_AXES and row != self.cell[0]:
+        if self._subject.counts_tokens and row != self.cell[0]:
             self._place(row, self.cell[1])
 
     def go_to(self, row: int, column: int) -> None:
@@ -194,7 +205,9 @@ class ValueGrid(Canvas, can_focus=True):
         subject = self._subject
         labels = subject.row_labels[self._corner[0] : self._corner[0] + self.size.height]
         dtype = subject.record.dtype
-        rows, columns = capacity(self._table_width, self.size.height, dtype, subject.plane.shape, labels)
+        rows, columns = capacity(
+            self._table_width, self.size.height, dtype, subject.plane.shape, labels, subject.first[0]
+        )
         heads = 1 if subject.column_labels and self.size.height > 3 else 0
         return max(1, rows - heads), max(1, columns - 1)
 
@@ -236,7 +249,9 @@ class ValueGrid(Canvas, can_focus=True):
         row, column = max(row, chunk.row0), max(column, chunk.column0)
         numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
         table = self._table_width
-        rows, columns = capacity(table, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
+        rows, columns = capacity(
+            table, height, chunk.subject.record.dtype, chunk.subject.plane.shape, first=chunk.subject.first[0]
+        )
         window = ValueWindow(
             numbers[:rows, : columns + 1],
             row,
@@ -244,6 +259,7 @@ class ValueGrid(Canvas, can_focus=True):
             chunk.subject.plane.shape,
             chunk.subject.row_labels[row : row + rows],
             chunk.subject.column_labels[column : column + columns + 1],
+            first=chunk.subject.first,
         )
         lines = values_table(window, table, height, inks, cursor=self.cell)
         if table == width:
