@@ -69,8 +69,9 @@ class _Side:
         for site, named in sites:
             self._records[site] = named.record
             self._names.setdefault(named.record.index, []).append(site)
-            if not named.record.role and not named.record.part:
-                self._modules.setdefault(named.record.site, plain_site(site))
+            path, _, role = plain_site(site).partition(":")
+            if named.record.role == role and not named.record.part:
+                self._modules.setdefault(named.record.module, path)
 
     @property
     def told(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tracetui.analysis.diff.alignment.named import is_returned
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
@@ -74,7 +75,7 @@ def verdict(report: Report) -> str:
         return f"Same where they could be compared: {checked}, the rest has no counterpart. Try --fuzzy, or --map."
     if comparison.same:
         common = "Same as far as both have layers" if comparison.preface.layers else "Same"
-        return f"{common}: {checked}, {_within(comparison)}."
+        return f"{common}: {checked}, {_within(comparison)}{_returned(comparison)}."
     if report.first is None:
         causes = ["the prompts"] if comparison.preface.tokens else []
         causes += [f"the shapes of {len(comparison.misfits):,} sites"] if comparison.misfits else []
@@ -84,6 +85,19 @@ def verdict(report: Report) -> str:
     count = len(comparison.different)
     where = visible(report.first.site)
     return f"Different: {count:,} of {comparison.compared:,} sites compared, first at {where}{_fault(report)}."
+
+
+def _returned(comparison: Comparison) -> str:
+    """What a whole model returned, where the other side has nothing to hold it against."""
+    alignment = comparison.alignment
+    for letter, trace, alone in (("B", comparison.b, alignment.only_b), ("A", comparison.a, alignment.only_a)):
+        named = next((each for each in alone if is_returned(each.record)), None)
+        if named is None or trace.dump:
+            continue
+        compared = (pair.b if letter == "B" else pair.a for pair in alignment.pairs)
+        if not any(trace.value(each.record) is trace.value(named.record) for each in compared):
+            return f"; {visible(named.record.key)}, what {letter} returned, isn't among them"
+    return ""
 
 
 def _within(comparison: Comparison) -> str:

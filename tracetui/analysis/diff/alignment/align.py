@@ -10,17 +10,19 @@ from itertools import accumulate, pairwise
 
 from tracetui.analysis.diff.alignment.calls import kept_call
 from tracetui.analysis.diff.alignment.fused import split_fused
-from tracetui.analysis.diff.alignment.meanings import decide_meanings
 from tracetui.analysis.diff.alignment.named import Meanings, Named
-from tracetui.analysis.diff.alignment.paths import number_from_zero, stem_of, under_stem
+from tracetui.analysis.diff.alignment.naming.meanings import decide_meanings
+from tracetui.analysis.diff.alignment.naming.other_names import through_other_names
+from tracetui.analysis.diff.alignment.naming.own_sums import name_own_sums
+from tracetui.analysis.diff.alignment.naming.paths import number_from_zero, stem_of, under_stem
 from tracetui.analysis.diff.alignment.state_lists import listed_states
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
 from tracetui.analysis.mapping.ggml import is_look
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
-from tracetui.analysis.mapping.names import aliases, execution_rank
+from tracetui.analysis.mapping.names import execution_rank
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.mapping.spelling import is_transposed
-from tracetui.recording.record import Record, layer_of, plain_site
+from tracetui.recording.record import Record, plain_site
 from tracetui.recording.trace import Trace
 
 
@@ -69,8 +71,8 @@ class Alignment:
 def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     """Records of the same site, pass, call and part; where a side lacks a site, one that shows the same values."""
     names_a, names_b = ({record.site for record in trace.records} for trace in (a, b))
-    meanings_a = Meanings(names_a)
-    meanings_b = meanings_a if names_a == names_b else Meanings(names_b)
+    meanings_a = Meanings(names_a, a.dump)
+    meanings_b = meanings_a if (names_a, a.dump) == (names_b, b.dump) else Meanings(names_b, b.dump)
     side_a = _unique(_named_a(a, rules, meanings_a))
     named_b = sorted(_named_b(b, rules, meanings_b, side_a), key=lambda named: not named.by_rule)
     side_b = _unique(named_b)
@@ -85,10 +87,11 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     _under_other_stems(side_a, side_b)
     _name_calls(side_a, a, b, side_b)
     _name_calls(side_b, b, a, side_a)
+    name_own_sums(side_a, side_b, a, b)
     pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}
-    pairs += _through_aliases(rest_a, rest_b, side_b)
+    pairs += [Pair(one, other) for one, other in through_other_names(rest_a, rest_b, side_b, a, b)]
     _drop_looks(rest_a, side_a)
     _drop_looks(rest_b, side_b)
     of_a, of_b = [pair.a for pair in pairs], [pair.b for pair in pairs]
@@ -233,18 +236,6 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
         if site not in known:
             known[site] = named if site == named.site else replace(named, site=site)
     return known
-
-
-def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b: Mapping[str, Named]) -> Iterator[Pair]:
-    """Pairs among the unpaired records, by their other names; paired records are removed from both rests."""
-    layers_b = {layer_of(named.site) for named in side_b.values()}
-    for site, named in list(rest_a.items()):
-        found = [alias for alias in aliases(site) if alias in rest_b]
-        # A layer's input is the output of the one before only where that one was built.
-        other = next((alias for alias in found if layer_of(site) in layers_b), None)
-        if other is not None:
-            yield Pair(named, rest_b.pop(other))
-            del rest_a[site]
 
 
 def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:

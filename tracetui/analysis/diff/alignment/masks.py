@@ -36,11 +36,16 @@ def _added(mask: Array) -> Array:
 
 
 def biases_alike(a: Value, b: Value) -> tuple[Value, Value]:
-    """Two biases [...,S], the largest of each row 0: what is added to all keys of a query makes no difference."""
+    """Two biases [...,S], the largest of each row 0: what is added to all keys of a query makes no difference.
+
+    One that is the same for all queries, or for all prompts, has an axis of length 1 there.
+    """
     one, other = (np.maximum(value.read().astype(np.float32), HIDDEN) for value in (a, b))
     if not one.size or not other.size:
         return a, b
     one, other = (side - side.max(axis=-1, keepdims=True) for side in (one, other))
+    if one.ndim == other.ndim and all(x == y or 1 in (x, y) for x, y in zip(one.shape, other.shape, strict=True)):
+        one, other = np.broadcast_arrays(one, other)
     return ArrayValue(one, a.dtype), ArrayValue(other, b.dtype)
 
 

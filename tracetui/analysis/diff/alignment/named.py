@@ -10,6 +10,10 @@ from tracetui.analysis.mapping.layouts import SAME, Layout
 from tracetui.analysis.mapping.names import meaning, unwrapped
 from tracetui.recording.record import Record, when
 
+_UNNAMED = "output"
+"""The site of what a whole model returns that doesn't call it logits."""
+_RETURNED = (_UNNAMED, "logits")
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -32,17 +36,26 @@ class Named:
         return self.site if self.naming else self.own
 
 
+def is_returned(record: Record) -> bool:
+    """Whether it is what the whole model of a traced run returned, and no module in it."""
+    return record.site in _RETURNED and not record.depth and not record.parent
+
+
 class Meanings:
     """What the names in one file mean, each looked up once for all passes."""
 
-    def __init__(self, names: Collection[str]) -> None:
-        """names: the sites of the file's records."""
+    def __init__(self, names: Collection[str], dump: bool) -> None:
+        """names: the sites of the file's records. dump: whether a script wrote it."""
+        self._traced = not dump
         self._names = unwrapped(uncounted(names))
         self._known: dict[tuple[str, int], tuple[str, str]] = {}
 
     def of(self, record: Record, name: str) -> tuple[str, str]:
         """The site that a record's name means, with its pass, call and part; and whose naming it is."""
         ending = when(record.pass_, record.call)
+        if self._traced and record.site == _UNNAMED and is_returned(record) and name == record.key:
+            # Meta's head is called so too.
+            return name, ""
         name = name.removesuffix(ending) if ending else name
         rank = sum(length > 1 for length in record.shape)
         known = self._known.get((name, rank))

@@ -15,6 +15,7 @@ from tracetui.analysis.diff.hints.attention.kernel import attention_call
 from tracetui.analysis.diff.hints.attention.masks import mask_shift
 from tracetui.analysis.diff.hints.attention.order import head_order
 from tracetui.analysis.diff.hints.attention.scores import scores_alone
+from tracetui.analysis.diff.hints.attention.slopes import other_slopes
 from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
@@ -46,6 +47,7 @@ PATTERNS: tuple[Pattern, ...] = (
     fused_rows,
     mask_shift,
     hidden_rows,
+    other_slopes,
     attention_call,
     half_precision,
     scores_alone,

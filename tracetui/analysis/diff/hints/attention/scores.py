@@ -19,6 +19,9 @@ _FEWEST = 3
 """Tokens without which the first says nothing about the others."""
 _OFTEN = 0.9
 """The share of the later tokens that are to be off."""
+_NOT_ROTARY = "on one side, though no configuration has it"
+_ROTARY = ("rope", "rotary", "use_rotary", "partial_rotary", "position_embedding_type")
+"""How a configuration's fields of rotary positions begin."""
 _CAPS = ("attn_logit_softcapping", "attn_logit_softcap")
 _WINDOWS = ("sliding_window", "attention_window_size", "attention_chunk_size")
 
@@ -114,13 +117,22 @@ def _possible(scene: Scene, agree: bool) -> Iterator[str]:
             yield "what q_proj and k_proj make (weights, rows, biases)"
         if any(scene.known(f".self_attn.{name}") for name in _LATENT_NORMS) and not _enters_alike(scene):
             yield "the scale of what enters attention (latents are normalised again, the turned part of k is not)"
-        yield "RoPE (its layout, base, scaling, share of a head, or what it turns)"
+        rotates = _may_rotate(scene)
+        yield f"RoPE ({'its layout, base, scaling, share of a head, or what it turns' if rotates else _NOT_ROTARY})"
         yield from _norms(scene)
         yield "the order of q's or k's heads"
     yield "the softmax scale"
     caps = dict(_softcaps(scene))
     yield from (f"the softcap ({side}'s is {cap:g})" for side, cap in list(caps.items())[:1])
     yield "a bias on the scores" if caps else "a bias or cap on the scores"
+
+
+def _may_rotate(scene: Scene) -> bool:
+    """Whether either side turns queries and keys, as far as configurations and modules tell: GPT-2 and BLOOM don't."""
+    configs = [config for _, config in _configs(scene)]
+    traces = (scene.comparison.a, scene.comparison.b)
+    told = any(name.startswith(_ROTARY) for config in configs for name in config)
+    return not configs or told or any("rotary" in record.site for trace in traces for record in trace.records)
 
 
 def _softcaps(scene: Scene) -> Iterator[tuple[str, float]]:
