@@ -21,6 +21,9 @@ from tracetui.analysis.quantised.damage import QuantisationReport, SwapDamage, S
 from tracetui.errors import Cancelled, InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import with_options
+from tracetui.recording.trace import Trace
+from tracetui.tracer.engine import Engine
+from tracetui.tracer.gate import Gate
 from tracetui.tracer.quantised.measure import Measurement
 from tracetui.tracer.quantised.swapping import SwappingModel
 
@@ -205,3 +208,28 @@ def test_a_head_of_its_own_that_the_original_lacks_is_told_not_to_be_swapped(tmp
     alike = with_weights(tied, tmp_path / "alike", {**weights, "lm_head.weight": embedding.clone()})
     assert note in SwappingModel(recipe(tied), recipe(untied)).notes
     assert note.replace("untied", "alike") not in SwappingModel(recipe(tied), recipe(alike)).notes
+
+
+def layers_alone(folder: Path, family: str, **options: Any) -> tuple[Trace, Trace]:
+    """The same prompt traced, and run with nothing but layers' outputs recorded."""
+    ready = with_options(load_recipe(str(saved(folder, family, num_hidden_layers=2))), tokens=[IDS], **options)
+    every, few = (Engine(ready, layers_alone=alone) for alone in (False, True))
+    return every.run(ready.prompts, Gate(waits=False)), few.run(ready.prompts, Gate(waits=False))
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+@pytest.mark.parametrize("family", ["llama", "qwen2_moe", "gemma2", "gpt_oss"])
+def test_a_run_that_records_layers_alone_computes_to_the_bit_what_a_traced_one_does(
+    tmp_path: Path, family: str, memory: int | None
+) -> None:
+    traced, few = layers_alone(tmp_path, family, memory=memory)
+    assert {record.site for record in few.records} == {
+        "model.layers.0:input",
+        "model.layers.0",
+        "model.layers.1:input",
+        "model.layers.1",
+        "logits",
+    }
+    for record in few.records:
+        if not record.role:
+            np.testing.assert_array_equal(few.value(record).read(()), traced[record.key])

@@ -66,15 +66,17 @@ class Engine:
         emit: Emit = lambda event: None,
         goes_on: bool = False,
         exact: bool = False,
+        layers_alone: bool = False,
     ) -> None:
         """model: a recipe, whose model is built, or what is ready to run already.
 
         goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it.
 
         exact: everything in float64, from the weights as the recipe's own dtype rounds them.
+        layers_alone: nothing but what layers and the model return is recorded, unless somebody edits.
         """
         self._emit = emit
-        self._goes_on = goes_on
+        self._goes_on, self._layers_alone = goes_on, layers_alone
         self._held: PastRun | None = None
         self._past: PastRun | None = None
         self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
@@ -91,11 +93,12 @@ class Engine:
             settle()
         self._base = own_bytes()
         offered = self.preview(self.runnable.recipe.prompts)
+        longest = max((len(row.tokens) for row in offered.rows), default=1)
         self.prepared = Prepared(
             self.runnable.outline(),
             self.runnable.tokenizer.name,
             self.runnable.notes,
-            self._planned(max((len(row.tokens) for row in offered.rows), default=1), len(offered.rows) or 1),
+            self.runnable.plan(self._base, longest, len(offered.rows) or 1, 0),
             offered,
         )
 
@@ -154,7 +157,7 @@ class Engine:
             plan = self.plan(max(lengths, default=0), len(tokens), count, steps)
         else:
             plan = self._checked(replace(past.plan, available=available_bytes()))
-        run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
+        run_info = run_info_of(self.runnable, self._known_now(), prompts, gate.edits.edits)
         gate.edits.changed = partial(keep_edits, run_info)
         grows: Callable[..., Recorder] = Recorder
         if past is not None and not cut.whole:
@@ -244,6 +247,7 @@ class Engine:
             lens=self.runnable.recipe.lens,
             token=self.runnable.tokenizer.token,
             looks_late=not gate.waits,
+            layers_alone=self._layers_alone,
         )
         with (
             run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),
@@ -275,18 +279,14 @@ class Engine:
         """The memory that `rows` prompts need, the longest of so many tokens, with `new` ones that the model chooses.
 
         steps: some layer's attention is computed step by step.
-
         Raises InputError if it isn't there, or if the model has not so many positions.
         """
         self.runnable.reader.check_length(tokens + max(0, new - 1))
-        return self._checked(self._planned(tokens, rows, new, steps))
+        return self._checked(self.runnable.plan(self._base, tokens, rows, new, steps))
 
     def _checked(self, plan: MemoryPlan) -> MemoryPlan:
         memory.check(plan, held=own_bytes() - self._base)
         return plan
-
-    def _planned(self, tokens: int, rows: int, new: int = 0, steps: bool = False) -> MemoryPlan:
-        return self.runnable.plan(self._base, tokens, rows, new, steps)
 
     @property
     def is_outdated(self) -> bool:

@@ -14,22 +14,21 @@ from tracetui import __version__
 from tracetui.expr.edit import Edit
 from tracetui.models.built_config import as_built
 from tracetui.models.devices.chosen import CPU, device_name
-from tracetui.models.module_tree import known_model
+from tracetui.models.module_tree import KnownModel
 from tracetui.models.ranks.parallel import parallel_of
 from tracetui.models.runnable import Runnable
 from tracetui.recipe import Prompts
 from tracetui.recording.trace import RunInfo
 
 
-def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> RunInfo:
-    """Of a run that begins now."""
+def run_info_of(runnable: Runnable, known: KnownModel, prompts: Prompts, edits: Sequence[Edit]) -> RunInfo:
+    """Of a run that begins now. known: of the runnable's own model."""
     import transformers
 
     recipe = runnable.recipe
     ran = replace(recipe, prompts=prompts, edits=tuple(edits))
     told, config = runnable.described(ran)
-    model = runnable.built.module
-    parallel = parallel_of(model, known_model(model))
+    parallel = parallel_of(runnable.built.module, known)
     return RunInfo(
         model=recipe.name,
         recipe=told,

@@ -21,6 +21,7 @@ from tracetui.tracer.hooks.recording_observer import RecordingObserver
 from tracetui.tracer.hooks.uncompiled import uncompiled
 from tracetui.tracer.late_modules import late_modules_noted
 from tracetui.tracer.observer import Observer, observing
+from tracetui.tracer.replay.layers_alone import LayersAloneObserver
 
 
 class ModelHooks:
@@ -53,11 +54,14 @@ class ModelHooks:
             modules, watchable = known.modules, known.once(WatchedSites)
             stack.enter_context(self._recording.ready(known, watchable, modules))
             sites = self._sites = self._recording.sites(watchable, modules)
-            if self._recording.may_defer(watchable, sites.values()):
+            if LayersAloneObserver.is_enough(watched):
+                self._observer = bare = LayersAloneObserver(self._recording, watched)
+                sites = self._sites = bare.sites(sites, modules)
+            elif self._recording.may_defer(watchable, sites.values()):
                 self._observer = deferring = DeferringObserver(self._recording, watched, known, modules)
                 self._depth = deferring.depth
                 stack.push(lambda kind, *_: deferring.close(watchable.layers, kind is None))
-            drops = self._observer is not self._recording and self._recording.drops_weights
+            drops = isinstance(self._observer, DeferringObserver) and self._recording.drops_weights
             by_hooks = drops or watched.copied or watchable.are_copied
             calls = ModuleCalls((modules[path] for path in sites), by_hooks)
             stack.callback(calls.take_off)

@@ -44,6 +44,8 @@ class Pass:
     """Whether nobody waits or leaves where something isn't finite, so that a little later is early enough to know."""
     are_weights_same: Callable[[], bool] = lambda: False
     """Whether weights are, as far as anybody can tell, what they were when the model was called."""
+    layers_alone: bool = False
+    """Whether layers' outputs and the model's own are recorded, and nothing else."""
     copied: bool = False
     """Whether the model is called in copies of it, one for each device."""
     frames: list[Frame] = field(default_factory=list)

@@ -95,7 +95,7 @@ class RecordingObserver:
             begins.append(self._overhearing.begin)
             ends.append(self._overhearing.end)
         if weights is not None and weights.needed_by(module):
-            begins.append(self._make_weights)
+            begins.append(self.make_weights)
         if path in watched.recur:
             begins.append(self._recurrence.begin)
             ends.append(self._recurrence.end)
@@ -127,7 +127,7 @@ class RecordingObserver:
         if self.drops_weights and model.expand_latents:
             # Their projection is computed with once more.
             return False
-        return all(not site.ends and site.begins in ((), (self._make_weights,)) for site in sites)
+        return all(not site.ends and site.begins in ((), (self.make_weights,)) for site in sites)
 
     @property
     def drops_weights(self) -> bool:
@@ -153,7 +153,8 @@ class RecordingObserver:
                 stack.callback(module.register_forward_hook(ended).remove)
             yield
 
-    def _make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    def make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """Put in place what a module lacks of its weights, which is about to run."""
         weights = self._pass.weights
         assert weights is not None
         if path in self._stay:

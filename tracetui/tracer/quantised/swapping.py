@@ -70,7 +70,7 @@ class SwappingModel:
         self.notes = (*made.notes, *theirs)
         self._quantised = quantised.name
         self._check_alike(other)
-        self.engine = Engine(_keeping_layers(made), goes_on=True)
+        self.engine = Engine(_keeping_layers(made), goes_on=True, layers_alone=True)
         self._gate = _new_gate()
         self._cancelled = False
 
