@@ -94,3 +94,11 @@ def test_the_output_tells_edits_next_tokens_and_residual_before_the_first_change
     same = "\n".join(diff_lines(report(b, run()), ("a", "b")))
     assert "Next tokens" not in same
     assert "Residual" not in same
+
+
+def test_of_next_tokens_that_are_the_same_there_is_no_table_of_zeros() -> None:
+    a, b = run(ids=((5, 8, 299, 3),)), run(ids=((5, 8, 299, 7),))
+    text = "\n".join(diff_lines(report(a, b), ("a", "b")))
+    assert "Next tokens after token 2 “et”: the same\n" in text
+    assert "0.00%" not in text
+    assert "+0.000" not in text

@@ -48,13 +48,13 @@ def scaled(array: Array, factor: float) -> Array:
 
 @asynccontextmanager
 async def comparing(
-    a: Trace, b: Trace, size: tuple[int, int] = (120, 40), asked: Comparing | None = None
+    a: Trace, b: Trace, size: tuple[int, int] = (120, 40), asked: Comparing | None = None, is_alone: bool = False
 ) -> AsyncIterator[Driven]:
     """The diff's screen once the report is there."""
     app = TracetuiApp(
         lambda listener: RecordedSession(a, listener),
         page_of_recording(a, Path("mine.npz")),
-        partial(DiffScreen, asked or Comparing(a, b, ("mine.npz", "reference.npz"))),
+        partial(DiffScreen, asked or Comparing(a, b, ("mine.npz", "reference.npz")), is_alone=is_alone),
     )
     async with app.run_test(size=size) as pilot:
         found = Driven(app, pilot, [])

@@ -93,7 +93,7 @@ def open_trace(arguments: Namespace) -> int:
 
 
 def diff_screen(arguments: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
-    """Show two traces beside each other; behind them A in the debugger. Returns its exit status."""
+    """Show two traces beside each other. Returns its exit status."""
     require_terminal("diff: --tui", "`tracetui diff A B`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.debugger.recorded_session import RecordedSession
@@ -120,7 +120,7 @@ def diff_screen(arguments: Namespace, a: Trace, b: Trace, rules: Rules, limits: 
     app = TracetuiApp(
         lambda listener: RecordedSession(a, listener),
         page_of_recording(a, Path(arguments.a)),
-        partial(DiffScreen, asked),
+        partial(DiffScreen, asked, is_alone=True),
     )
     return run_app(app)
 

@@ -132,7 +132,9 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", action="store_true", help="noise or bug: rerun B (else A) in float64; needs torch")
     parser.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
     parser.add_argument("--tui", action="store_true", help="look at both in the terminal")
-    parser.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
+    parser.add_argument(
+        "--all", action="store_true", help="every site that differs or isn't compared by name, not the first ones only"
+    )
 
 
 def _add_quantised(parser: argparse.ArgumentParser, only: str | None) -> None:

@@ -57,6 +57,8 @@ class ThemedApp(App[int]):
         """The keys that the user chose, by the ids of commands."""
         self.problems = (*theme_problems, *keymap.problems)
         """What is wrong with the user's own themes and keys."""
+        self.status = 0
+        """With which the program ends when somebody quits."""
         self.told_to_end: Callable[[int], None] = lambda code: None
         """Hears with which status the program was told to end, before it tries to."""
         for theme_file in self._themes.values():
@@ -140,7 +142,7 @@ class ThemedApp(App[int]):
         self.exit(code, return_code=code)
 
     async def action_quit(self) -> None:
-        self.end(0)
+        self.end(self.status)
 
     def action_interrupt(self) -> None:
         """Ctrl-C."""

@@ -118,6 +118,22 @@ def test_nothing_of_the_prompt_s_pass_is_left_out_where_the_next_token_is_anothe
     assert found.first.site == "lm_head"
 
 
+def test_later_passes_of_other_tokens_are_left_out_by_name() -> None:
+    one, other = (
+        trace_recipe(recipe(generation=Generation(3, stop=()), prompts=Prompts(ids=((*PROMPT, last),))))
+        for last in (3, 9)
+    )
+    found = report(one, other)
+    ((reason, left_out),) = found.comparison.skipped.items()
+    assert reason == "the pass saw other tokens"
+    told = _told(found)
+    assert f"left out {len(left_out):,} sites (the pass saw other tokens): layers.0–2:input, " in told
+    assert "more places: --all names them" in told
+    everything = " ".join(" ".join(diff_lines(found, ("a", "b"), whole=True)).split())
+    assert "--all" not in everything
+    assert all(site.pair.record.site_in_layer in everything for site in left_out if site.pair.record.layer is not None)
+
+
 @pytest.fixture(scope="module")
 def gpt2() -> GPT2LMHeadModel:
     torch.manual_seed(0)

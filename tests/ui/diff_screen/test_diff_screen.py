@@ -447,3 +447,26 @@ async def test_a_terminal_that_is_too_small_hangs_nothing(size: tuple[int, int])
         await it.press("I", "f", "7", "8", "V")
         await rest(it)
         assert len(it.text().splitlines()) == size[1]
+
+
+@pytest.mark.parametrize(("differ", "status"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("key", ["escape", "q"])
+async def test_alone_it_is_left_with_the_exit_code_of_the_command(differ: bool, status: int, key: str) -> None:
+    a, b = pair()
+    async with comparing(a if differ else b, b, is_alone=True) as it:
+        assert "Esc back" not in it.text()
+        await it.pilot.press(key)
+        await it.pilot.pause()
+        assert not isinstance(it.app.screen, DebuggerScreen)
+        assert it.app.return_code == status
+
+
+async def test_alone_it_is_left_without_a_verdict_as_if_interrupted() -> None:
+    b, go = reference(), Event()
+    slow = replace(b, values=(Waiting(b.values[0], go), *b.values[1:]))
+    async with driven(size=(80, 24)) as it:
+        it.app.push_screen(DiffScreen(Comparing(slow, b, ("a", "b")), {}, is_alone=True))
+        await it.pilot.press("escape")
+        go.set()
+        await it.pilot.pause()
+        assert it.app.return_code == 130

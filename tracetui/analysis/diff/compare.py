@@ -59,6 +59,10 @@ def compare(
     return Comparison(a, b, before, alignment, tuple(sites))
 
 
+def _skipped(pair: Pair, why: str) -> SiteDiff:
+    return SiteDiff(pair, Outcome.SKIPPED, why=why)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Try:
     """One way to lay B out, and how far it then is."""
@@ -96,10 +100,10 @@ class _Meter:
             known = self._known[key] = self._measure(pair, value_a, value_b)
             self._inherit(known, value_a, value_b)
         if known.outcome is not Outcome.SAME and self._is_another_part(pair):
-            return SiteDiff(pair, Outcome.SKIPPED)
+            return _skipped(pair, "the module returned another number of tensors")
         if known.pair is pair:
             return known
-        return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout)
+        return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout, why=known.why)
 
     def _is_another_part(self, pair: Pair) -> bool:
         """Whether a module returned other numbers of tensors on both sides: which of them is meant nobody knows.
@@ -118,14 +122,16 @@ class _Meter:
             self._inherited = max(self._inherited, unit_of(a.dtype, b.dtype))
 
     def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
-        if self._unrelated(pair):
-            return SiteDiff(pair, Outcome.SKIPPED)
+        if why := self._unrelated(pair):
+            return _skipped(pair, why)
         printed = is_printed(value_a) or is_printed(value_b)
         if not all(is_kept(value) or is_printed(value) for value in (value_a, value_b)):
-            return SiteDiff(pair, Outcome.SKIPPED) if printed else self._measure_statistics(pair, value_a, value_b)
+            if printed:
+                return _skipped(pair, "printed on one side, without values on the other")
+            return self._measure_statistics(pair, value_a, value_b)
         alike = at_same_positions(self._window, pair, *stand_alike(self._a, self._b, pair))
         if alike is None:
-            return SiteDiff(pair, Outcome.SKIPPED)
+            return _skipped(pair, "each side has other tokens' part")
         a, b = alike
         unscaled = self._unscaled_tolerance(value_a.dtype, value_b.dtype)
         found = self._best(pair, a, b, unscaled)
@@ -138,14 +144,14 @@ class _Meter:
             return SiteDiff(pair, Outcome.DIFFERENT, tolerance, found.distance, found.layout, apart)
         return SiteDiff(pair, outcome, tolerance, found.distance, found.layout)
 
-    def _unrelated(self, pair: Pair) -> bool:
-        """Passes over tokens that are not the same, and what comes after layers that only one side has."""
+    def _unrelated(self, pair: Pair) -> str:
+        """Why two values have nothing to do with each other: other tokens, or layers of one side; empty if not."""
         pass_, common = pair.a.record.pass_, self._window.common
         if pass_ and common is not None and not self._same_so_far(pass_, common):
-            return True
-        return pair.b.record.index >= self._missing.get(("B", pass_), math.inf) or pair.a.record.index >= (
-            self._missing.get(("A", pass_), math.inf)
-        )
+            return "the pass saw other tokens"
+        records = {"A": pair.a.record, "B": pair.b.record}
+        after = any(record.index >= self._missing.get((side, pass_), math.inf) for side, record in records.items())
+        return "one side alone has layers before" if after else ""
 
     def _same_so_far(self, pass_: int, common: int) -> bool:
         """Whether all that a later pass has seen is the same on both sides."""
@@ -167,7 +173,7 @@ class _Meter:
     def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
         whole = pair.a.layout is SAME and pair.b.layout is SAME and not self._window.needed()
         if is_expert(pair.site) or not whole:
-            return SiteDiff(pair, Outcome.SKIPPED)
+            return _skipped(pair, "without values, and statistics are of other rows")
         tolerance = self._tolerance(value_a, value_b, _scale(value_b.statistics()))
         if math.prod(value_a.shape) != math.prod(value_b.shape):
             return SiteDiff(pair, Outcome.SHAPES, tolerance)

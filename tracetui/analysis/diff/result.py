@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -41,6 +41,8 @@ class SiteDiff:
     jump: str = ""
     """Why it differs though it is within its dtype's tolerance; empty where it isn't, or doesn't."""
 
+    why: str = ""
+    """Why it was not compared; empty where it was."""
     explained: bool = False
     """Whether it is beyond the tolerance, by no more than rounding of what feeds it makes."""
 
@@ -117,6 +119,15 @@ class Comparison:
     def different(self) -> tuple[SiteDiff, ...]:
         """Those whose numbers differ."""
         return tuple(site for site in self.sites if site.outcome is Outcome.DIFFERENT)
+
+    @property
+    def skipped(self) -> Mapping[str, Sequence[SiteDiff]]:
+        """What both sides have and was not compared, by the reason."""
+        reasons: dict[str, list[SiteDiff]] = {}
+        for site in self.sites:
+            if site.outcome is Outcome.SKIPPED:
+                reasons.setdefault(site.why, []).append(site)
+        return reasons
 
     @property
     def explained(self) -> int:

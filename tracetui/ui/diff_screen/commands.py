@@ -45,6 +45,13 @@ DIFF_COMMANDS = (
     *map(_as_there, ("screenshot", "palette")),
     _as_there("quit", 12),
 )
+ALONE_COMMANDS = tuple(
+    replace(command, label="", footer=0, help="quit, with the exit code of `tracetui diff`")
+    if command.id == "close_recording"
+    else command
+    for command in DIFF_COMMANDS
+)
+"""Of `tracetui diff A B --tui`, below which there is no other screen."""
 DIFF_GROUPS = ("Differences", "Look", "Panes", "Other")
 IN_DIFF_PANES = (
     ("arrows hjkl", "move: a line, a cell, the crosshair; in the tree h folds"),

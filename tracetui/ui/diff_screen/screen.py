@@ -21,7 +21,7 @@ from tracetui.text import visible, visible_lines
 from tracetui.ui.dialogs.help import HelpScreen
 from tracetui.ui.dialogs.theme_picker import ThemeScreen
 from tracetui.ui.diff_screen.arrangement import MEDIUM, WIDE, DiffArrangement
-from tracetui.ui.diff_screen.commands import DIFF_COMMANDS, DIFF_GROUPS, IN_DIFF_PANES
+from tracetui.ui.diff_screen.commands import ALONE_COMMANDS, DIFF_COMMANDS, DIFF_GROUPS, IN_DIFF_PANES
 from tracetui.ui.diff_screen.differences import Differences
 from tracetui.ui.diff_screen.grid import DiffGrid
 from tracetui.ui.diff_screen.planes import PlanePanes
@@ -33,12 +33,15 @@ from tracetui.ui.foreign import notify
 from tracetui.ui.keys.commands import bindings, shown_key
 from tracetui.ui.keys.unknown import UnknownKeys
 from tracetui.ui.reader import read_in_background
+from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import CommandBar
 from tracetui.views.diff.counts import brief
 from tracetui.views.diff.report import verdict
 
 _GAUGE = 30
+_SAME, _DIFFERENT, _NOT_COMPARED = 0, 1, 2
+"""Exit statuses of `tracetui diff`."""
 _OF_ATTENTION = ("scores", "next_head", "previous_head")
 _OF_VALUES = (
     *("diff_worst", "diff_swap", "diff_scale", "diff_values", "diff_maps", "next_token", "previous_token"),
@@ -57,8 +60,12 @@ class DiffScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DIFF_COMMANDS)]
 
-    def __init__(self, comparing: Comparing, keymap: Mapping[str, str]) -> None:
+    def __init__(self, comparing: Comparing, keymap: Mapping[str, str], is_alone: bool = False) -> None:
+        """is_alone: it is the whole program, which leaving it ends, with the exit status of `tracetui diff`."""
         super().__init__()
+        self._is_alone = is_alone
+        self._commands = ALONE_COMMANDS if is_alone else DIFF_COMMANDS
+        self.OWN_COMMANDS = self._commands
         self._comparing = comparing
         self._keymap_shown = keymap
         self._left = Event()
@@ -88,10 +95,11 @@ class DiffScreen(Screen[None]):
                     with Widget(id="diff-maps"):
                         *sides, apart = self.planes.maps
                         yield from (apart, *sides)
-        yield CommandBar(DIFF_COMMANDS, self._keymap_shown)
+        yield CommandBar(self._commands, self._keymap_shown)
 
     def on_mount(self) -> None:
         self.add_class("-comparing")
+        self._end_with(INTERRUPTED)  # until it is known how the traces stand
         self._head()
         self.query_one("#diff-progress", Static).update(_progress(0, 0))
         read_in_background(self, "report", partial(_compared, self._comparing, self._tell, self._left), self._show)
@@ -184,10 +192,12 @@ class DiffScreen(Screen[None]):
     def _show(self, surveyed: Surveyed | str) -> None:
         """The report, or in words why there is none."""
         if isinstance(surveyed, str):
+            self._end_with(_NOT_COMPARED)
             words = Content.styled(f" not compared: {visible(surveyed, 400)}", "$error")
             self.query_one("#diff-progress", Static).update(words)
             return
         self.sites.surveyed = surveyed
+        self._end_with(_SAME if surveyed.survey.report.comparison.same else _DIFFERENT)
         self.remove_class("-comparing")
         self._head()
         tree = self.differences.tree
@@ -200,6 +210,11 @@ class DiffScreen(Screen[None]):
             self.differences.measure_noise()
         else:
             self.quantised.open_if_alone()
+
+    def _end_with(self, status: int) -> None:
+        """What the program's exit status is to be, where this is all of the program."""
+        if self._is_alone and isinstance(self.app, ThemedApp):
+            self.app.status = status
 
     def _head(self) -> None:
         a, b = (visible(name, 200) for name in self._comparing.names)
@@ -239,15 +254,17 @@ class DiffScreen(Screen[None]):
             notify(self.app, f"copied: {text.splitlines()[0]}")
 
     def _help(self) -> None:
-        self.app.push_screen(HelpScreen(self._keymap_shown, DIFF_COMMANDS, DIFF_GROUPS, IN_DIFF_PANES))
+        self.app.push_screen(HelpScreen(self._keymap_shown, self._commands, DIFF_GROUPS, IN_DIFF_PANES))
 
     def _theme(self) -> None:
         self.app.push_screen(ThemeScreen())
 
     def leave(self) -> None:
-        """Back to the debugger; a comparison under way is given up."""
+        """Back to what lies below, or out; a comparison under way is given up."""
         self._left.set()
-        if self.is_current:
+        if self._is_alone:
+            self.run_worker(self.app.run_action("quit"))
+        elif self.is_current:
             self.dismiss(None)
 
 

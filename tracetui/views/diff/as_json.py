@@ -144,6 +144,7 @@ def _site(comparison: Comparison, site: SiteDiff) -> dict[str, object]:
         "a": {"key": a.key, "shape": list(a.shape), "dtype": a.dtype},
         "b": {"key": b.key, "shape": list(b.shape), "dtype": b.dtype},
         "layout": site.laid_out,
+        **({"why": site.why} if site.why else {}),
     }
     if site.tolerance is not None:
         found["tolerance"] = asdict(site.tolerance)

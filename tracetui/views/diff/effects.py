@@ -12,7 +12,7 @@ from tracetui.analysis.diff.effects import Candidate, NextTokens, edits_of_sides
 from tracetui.analysis.diff.result import Comparison, Outcome
 from tracetui.text import visible
 from tracetui.views.cells import bar, fit
-from tracetui.views.diff.format import entry, number, wrapped
+from tracetui.views.diff.format import entry, number, percent, wrapped
 from tracetui.views.diff.token_places import config_of, position_at
 from tracetui.views.tokens import named_token, token_label
 
@@ -48,12 +48,25 @@ def next_token_lines(rows: Sequence[NextTokens], width: int) -> Iterator[str]:
         row = f"row {found.row}, " if len(rows) > 1 else ""
         where = named_token(found.position, found.after)
         yield ""
-        yield from wrapped(
-            f"Next tokens after {row}{where}: {_share(found.moved, 2)} of probability moved", width, "", "  "
-        )
-        yield f"{'':{max(0, width - _NUMBERS)}}{'A':>9}{'B':>9}{'A-B':>10}"
         decimals = _decimals(found.candidates)
+        yield from wrapped(f"Next tokens after {row}{where}: {_moved(found, decimals)}", width, "", "  ")
+        if _is_still(found, decimals):
+            continue
+        yield f"{'':{max(0, width - _NUMBERS)}}{'A':>9}{'B':>9}{'A-B':>10}"
         yield from (_candidate(each, width - _NUMBERS, decimals) for each in found.candidates)
+
+
+def _is_still(found: NextTokens, decimals: int) -> bool:
+    """Whether no number of the table would differ from the one beside it."""
+    return all(_share(abs(each.a - each.b), decimals) == _share(0.0, decimals) for each in found.candidates)
+
+
+def _moved(found: NextTokens, decimals: int) -> str:
+    if math.isnan(found.moved):
+        return "NaN of probability moved"
+    if _is_still(found, decimals):
+        return f"the same{' but for rounding' if found.moved else ''}"
+    return f"{percent(found.moved)} of probability moved"
 
 
 def _decimals(candidates: Sequence[Candidate]) -> int:

@@ -17,9 +17,9 @@ _LISTED = 6
 _NAMED = 6
 
 
-def entry(title: str, items: Sequence[str], width: int) -> list[str]:
-    """A title and its items, each on lines of its own; of many the first ones."""
-    shown = [*items[:_LISTED], *([f"and {len(items) - _LISTED:,} more"] if len(items) > _LISTED else [])]
+def entry(title: str, items: Sequence[str], width: int, most: int | None = _LISTED) -> list[str]:
+    """A title and its items, each on lines of its own; of more than `most` the first ones."""
+    shown = [*items] if most is None or len(items) <= most else [*items[:most], f"and {len(items) - most:,} more"]
     lines: list[str] = []
     for item in shown:
         lines += wrapped(item, width, f"{'' if lines else title:<{INDENT}} ", " " * (INDENT + 1))

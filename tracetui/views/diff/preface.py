@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair
-from tracetui.analysis.diff.folding import folded
 from tracetui.analysis.diff.preface import MISSING, FieldPair, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.text import spans, visible
 from tracetui.views.diff.effects import edit_lines
 from tracetui.views.diff.format import entry, number, token
+from tracetui.views.diff.left_out import alone_lines, skipped_lines
 from tracetui.views.diff.weights import model_names, weight_lines
 
 _SOME = 8
 
 
-def preface_lines(comparison: Comparison, width: int) -> list[str]:
-    """What differs besides the numbers: it is said first."""
-    before, shared = comparison.preface, comparison.alignment.layers
+def preface_lines(comparison: Comparison, width: int, whole: bool = False) -> list[str]:
+    """What differs besides the numbers: it is said first. `whole` names every site that isn't compared."""
+    before = comparison.preface
     lines: list[str] = []
     if before.model_types:
         lines += entry("models", [f"A is a {before.model_types[0]}, B a {before.model_types[1]}"], width)
@@ -32,13 +32,7 @@ def preface_lines(comparison: Comparison, width: int) -> list[str]:
         lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
     lines += entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)
     lines += entry("shapes", _misfits(comparison.misfits), width)
-    lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
-    lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
-    for side, ahead in (("A", comparison.alignment.ahead_b), ("B", comparison.alignment.ahead_a)):
-        places = folded(ahead, shared)
-        more = [f"and {len(places) - _SOME:,} more"] if len(places) > _SOME else []
-        lines += entry("not run", [f"in {side} yet: {', '.join([*places[:_SOME], *more])}"] if places else [], width)
-    return lines
+    return [*lines, *alone_lines(comparison, whole, width), *skipped_lines(comparison, whole, width)]
 
 
 def narrow_lines(report: Report) -> list[str]:

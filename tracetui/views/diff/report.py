@@ -36,12 +36,12 @@ def diff_lines(
 ) -> Iterator[str]:
     """What `tracetui diff` prints: what differs beforehand, the first divergence, the next, the layers, the verdict.
 
-    `whole` lists every site that differs.
+    `whole` lists every site that differs, or isn't compared.
     """
     comparison = report.comparison
     for letter, name in zip("AB", names, strict=True):
         yield fit(f"{letter}  {name}", width).rstrip()
-    yield from _spaced(preface_lines(comparison, width))
+    yield from _spaced(preface_lines(comparison, width, whole))
     yield from entry("positions", report.positions, width)
     yield from entry("numbers", narrow_lines(report), width)
     yield from wrong_pair_lines(report, width)

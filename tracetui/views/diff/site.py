@@ -90,7 +90,7 @@ def _shape(site: SiteDiff, config: dict[str, object]) -> str:
 def _numbers(site: SiteDiff, config: dict[str, object]) -> list[str]:
     found, tolerance = site.distance, site.tolerance
     if found is None or tolerance is None:
-        return [site.outcome.value]
+        return [f"{site.outcome.value}: {site.why}" if site.why else site.outcome.value]
     if found.by_statistics:
         against = "more than" if site.outcome is Outcome.DIFFERENT else "within"
         kept = "values not kept on both sides; statistics differ by up to"
