@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetui.recipe import parse_bytes
-from tracetui.text import count, number, size, token_text, typed_size, visible
+from tracetui.text import about_size, count, number, size, token_text, typed_size, visible
 
 anything = st.text(st.characters())
 """Lone surrogates included."""
@@ -109,3 +109,8 @@ def test_a_number_takes_ten_cells_at_most(value: float) -> None:
 def test_a_size_to_be_typed_is_one_that_options_take(byte_count: int) -> None:
     taken = parse_bytes(typed_size(byte_count), "--memory")
     assert taken <= byte_count <= max(1024, taken * 1.11)
+
+
+def test_amounts_known_in_about_have_three_digits() -> None:
+    sizes = [about_size(amount) for amount in (0, 900, 358.23 * 2**20, 2.187 * 2**30, 16.66 * 2**30)]
+    assert sizes == ["0 B", "900 B", "358 MiB", "2.19 GiB", "16.7 GiB"]

@@ -90,6 +90,14 @@ def size(byte_count: float) -> str:
     return f"{byte_count:.0f} B"
 
 
+def about_size(byte_count: float) -> str:
+    """The same of an amount that is known in about: three digits, 358.2 MiB → `358 MiB`."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if (amount := abs(byte_count) / scale) >= 1:
+            return f"{byte_count / scale:.{max(0, 2 - math.floor(math.log10(amount)))}f} {unit}"
+    return f"{byte_count:.0f} B"
+
+
 def typed_size(byte_count: int) -> str:
     """About as many bytes, no more, as an option takes them: 1610612736 → `1.5G`."""
     for unit, scale in (("G", 2**30), ("M", 2**20), ("K", 2**10)):

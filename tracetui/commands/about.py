@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from tracetui import paths
 from tracetui.commands.load import load
+from tracetui.debugger.home.costs import COSTS
 from tracetui.recipe import load_recipe, shipped_recipes
 from tracetui.recipe.options import flag_of, with_options
 from tracetui.recipe.package_models import PACKAGE_MODELS
@@ -18,7 +19,7 @@ def models(arguments: Namespace) -> int:
         layers = f"{len(recipe.layers)} of {recipe.layer_count} layers"
         if len(recipe.layers) == recipe.layer_count:
             layers = f"{recipe.layer_count} layers"
-        print(f"{name:<24}{recipe.title}  ({layers}, {recipe.dtype})")
+        print(f"{name:<24}{recipe.title}  ({layers}, {recipe.dtype}{f'; {COSTS[name]}' if name in COSTS else ''})")
     for name, model in PACKAGE_MODELS.items():
         availability = "installed" if model.path() else f"{model.size}: {model.install}"
         print(f"{name:<24}{model.title}  ({availability})")

@@ -18,7 +18,7 @@ def test_every_shipped_recipe_is_listed_with_what_it_takes() -> None:
     rows = shipped_section().rows
     assert {row.name for row in rows} >= set(shipped_recipes())
     assert rows[0].name == "llama-tiny"
-    assert (rows[0].about, rows[0].aside) == ("A Llama small enough to run at once", "0.4 GiB, 3 s")
+    assert (rows[0].about, rows[0].aside) == ("A Llama small enough to run at once", "peak from 0.4 GiB, 3 s")
     assert set(COSTS) == set(shipped_recipes())
 
 
@@ -27,7 +27,7 @@ def test_the_memory_is_about_what_a_run_plans(name: str) -> None:
     """Without what tests hold already, and without weights that stay where there is more memory."""
     engine = Engine(replace(load_recipe(name), memory=1))
     planned = (engine.prepared.plan.peak - engine.prepared.plan.base) / 2**30
-    assert planned <= COSTS[name].memory <= planned + 1
+    assert planned + 0.3 <= COSTS[name].memory <= planned + 0.5, "with the program itself"
 
 
 def test_models_in_the_hub_s_cache_are_listed_with_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

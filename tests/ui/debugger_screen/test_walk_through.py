@@ -36,7 +36,7 @@ async def test_the_first_screen_is_there_before_the_session() -> None:
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert (before, app.debugger.state.phase) == (Phase.PREPARING, Phase.READY)
-        assert "memory: peak about 2.27 GiB of 16.00 GiB" in str(app.debugger.query_one(Welcome).render())
+        assert "memory: peak about 2.27 GiB of 16.0 GiB" in str(app.debugger.query_one(Welcome).render())
 
 
 async def test_a_prompt_given_too_early_runs_when_the_model_is_prepared() -> None:

@@ -11,7 +11,7 @@ PLAN = MemoryPlan(2**31, 2**30, 2**20, 2**24, 2**28, 2**34, 2**12, 2**13, (*PART
 
 def test_the_whole_is_one_line() -> None:
     assert plan_line(PLAN) == (
-        "memory: peak about 2.27 GiB of 16.00 GiB available: weights 2.00 GiB at once, 1.00 GiB of it kept, recorded "
+        "memory: peak about 2.27 GiB of 16.0 GiB available: weights 2.00 GiB at once, 1.00 GiB of it kept, recorded "
         "1.00 MiB (logits 4.00 KiB, attention 8.00 KiB), at work 16.00 MiB, program 256.00 MiB"
     )
 

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Cost:
     memory: float
-    """GiB at the peak, at least: where there is more, weights stay for the next prompt."""
+    """GiB of a run's peak at least, the program included: where there is more, weights stay for the next prompt."""
     time: str
     """Of the whole run, start included."""
 
     def __str__(self) -> str:
-        return f"{self.memory:.1f} GiB, {self.time}"
+        return f"peak from {self.memory:.1f} GiB, {self.time}"
 
 
 COSTS: Mapping[str, Cost] = {
     "llama-tiny": Cost(0.4, "3 s"),
-    "qwen2.5-1.5b": Cost(0.8, "20 s"),
-    "llama3-2layer": Cost(1.3, "10 s"),
+    "qwen2.5-1.5b": Cost(0.9, "20 s"),
+    "llama3-2layer": Cost(1.4, "10 s"),
     "qwen2-moe-57b-a14b": Cost(1.4, "15 s"),
-    "deepseek-v3-ref": Cost(2.1, "25 s"),
-    "deepseek-v3": Cost(2.1, "30 s"),
-    "deepseek-v3-mini": Cost(8.7, "minutes"),
+    "deepseek-v3-ref": Cost(2.2, "25 s"),
+    "deepseek-v3": Cost(2.2, "30 s"),
+    "deepseek-v3-mini": Cost(3.0, "minutes"),
 }

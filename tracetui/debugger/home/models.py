@@ -21,9 +21,7 @@ def shipped_section() -> HomeSection:
         if model.path() is not None:
             rows.append((COSTS.get(name), HomeRow(name, model.title, _cost(name), ("run", name))))
     rows.sort(key=lambda row: row[0].memory if row[0] else math.inf)
-    return HomeSection(
-        "Models that ship with tracetui", tuple(row for _, row in rows), aside="memory at least, time about"
-    )
+    return HomeSection("Models that ship with tracetui", tuple(row for _, row in rows), aside="memory, time about")
 
 
 def hub_section() -> HomeSection:

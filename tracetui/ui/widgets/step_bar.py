@@ -11,7 +11,7 @@ from textual.widget import Widget
 from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.startup_line import FRAME_SECONDS, FRAMES
-from tracetui.text import size, visible
+from tracetui.text import about_size, size, visible
 from tracetui.views.cells import fit_end
 from tracetui.views.run.stops import hit_line
 
@@ -85,7 +85,7 @@ class StepBar(Widget):
         return f"{count} step{'s' if count > 1 else ''} to go · " if count else ""
 
     def _end(self, note: str = "") -> Content:
-        peak = f"peak {size(self.state.plan.peak)} · " if self.state.plan is not NO_PLAN else ""
+        peak = f"peak about {about_size(self.state.plan.peak)} · " if self.state.plan is not NO_PLAN else ""
         return Content.assemble((f"{note}{peak}", "$quiet"), ("Esc", "bold $accent"), " cancels ")
 
     @property

@@ -6,20 +6,25 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from tracetui.analysis.memory import DevicePlan, MemoryPlan, PartPlan
-from tracetui.text import size, visible
+from tracetui.text import about_size, size, visible
 
 _NAME, _AMOUNT = 15, 12
 """Columns of the narrow table."""
 
 
+def peak_of(peak: int, available: int) -> str:
+    """`peak about 2.19 GiB of 6.1 GiB`: a plan's whole, as it is said everywhere."""
+    return f"peak about {about_size(peak)} of {about_size(available)}"
+
+
 def plan_line(plan: MemoryPlan) -> str:
     """The whole on one line."""
     if not plan.planned:
-        return f"memory: the program holds {size(plan.base)}, and {size(plan.available)} are available"
+        return f"memory: the program holds {about_size(plan.base)}, and {about_size(plan.available)} are available"
     cache = f", cache {size(plan.cache)}" if plan.cache else ""
     kept = f", {size(plan.kept)} of it kept" if plan.kept else ""
     return (
-        f"memory: peak about {size(plan.peak)} of {size(plan.available)} available: weights {size(plan.weights)} at "
+        f"memory: {peak_of(plan.peak, plan.available)} available: weights {size(plan.weights)} at "
         f"once{kept}, recorded {size(plan.activations)} (logits {size(plan.logits)}, attention "
         f"{size(plan.attention)}), at work {size(plan.at_work)}{cache}, program {size(plan.base)}"
         f"{device_line(plan.on_device)}"
@@ -33,7 +38,7 @@ def device_line(plan: DevicePlan | None) -> str:
     cache = f", cache {size(plan.cache)}" if plan.cache else ""
     kept = f", {size(plan.kept)} of it kept" if plan.kept else ""
     return (
-        f"; {plan.name}: peak about {size(plan.peak)} of {size(plan.available + plan.held)} available: weights "
+        f"; {plan.name}: {peak_of(plan.peak, plan.available + plan.held)} available: weights "
         f"{size(plan.weights)} at once{kept}, recorded {size(plan.recorded)} until it is copied, at work "
         f"{size(plan.at_work)}{cache}"
     )
@@ -52,7 +57,7 @@ def plan_table(plan: MemoryPlan) -> Iterator[str]:
     if not plan.planned:
         yield plan_line(plan)
         return
-    yield f"memory: peak about {size(plan.peak)} of {size(plan.available)}"
+    yield f"memory: {peak_of(plan.peak, plan.available)}"
     rows = (
         ("weights at once", plan.weights),
         (" of it kept", plan.kept),
@@ -75,7 +80,7 @@ def plan_table(plan: MemoryPlan) -> Iterator[str]:
 def _device_table(plan: DevicePlan | None) -> Iterator[str]:
     if plan is None:
         return
-    yield f"{plan.name}: peak about {size(plan.peak)} of {size(plan.available + plan.held)}"
+    yield f"{plan.name}: {peak_of(plan.peak, plan.available + plan.held)}"
     rows = (
         ("weights at once", plan.weights),
         (" of it kept", plan.kept),

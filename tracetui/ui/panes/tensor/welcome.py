@@ -11,6 +11,7 @@ from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.text import size, visible
 from tracetui.ui.panes.tensor.prompt_preview import preview_rows, preview_warnings
+from tracetui.views.run.plan import peak_of
 
 _ROOMY = 60
 
@@ -61,12 +62,10 @@ def _memory(state: ScreenState, detailed: bool) -> list[Content]:
     plan = state.plan
     if plan is NO_PLAN or not plan.planned:
         return []
-    lines = [
-        Content.assemble(("memory: ", "$quiet"), f"peak about {size(plan.peak)} of {size(plan.available)} available")
-    ]
+    lines = [Content.assemble(("memory: ", "$quiet"), f"{peak_of(plan.peak, plan.available)} available")]
     if (device := plan.on_device) is not None:
-        there = size(device.available + device.held)
-        lines.append(Content(f"        {device.name}: peak about {size(device.peak)} of {there} available"))
+        told = peak_of(device.peak, device.available + device.held)
+        lines.append(Content(f"        {device.name}: {told} available"))
     if detailed:
         needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.at_work)}"
         lines.append(Content.styled(f"        {needs}", "$quiet"))
