@@ -69,3 +69,12 @@ def test_pairs_stand_in_order_and_once(a: list[Unknown], b: list[Unknown]) -> No
     assert places_b == sorted(set(places_b))
     for i, j in zip(places_a, places_b, strict=True):
         assert (a[i].dtype == "float32") == (b[j].dtype == "float32")
+
+
+def test_no_projection_is_taken_for_a_norm_and_no_expert_for_another() -> None:
+    layer, shape = "model.layers.0", (1, 12, 64)
+    assert not proposals(unknown(("blocks.0.attention_norm", shape)), unknown((f"{layer}.self_attn.q_proj", shape)))
+    assert proposals(unknown(("blocks.0.attention.w_q", shape)), unknown((f"{layer}.self_attn.q_proj", shape)))
+    down = f"{layer}.mlp.experts.{{}}.down"
+    assert not proposals(unknown((down.format(5), shape)), unknown((f"{layer}.mlp.experts.0.down_proj", shape)))
+    assert proposals(unknown((down.format(5), shape)), unknown((f"{layer}.mlp.experts.5.down_proj", shape)))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from tracetui.analysis.diff.given import Given, given_otherwise
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.health.input_names import InputNames, input_names
 from tracetui.analysis.mapping.names import execution_rank
@@ -62,10 +63,13 @@ class Feeds:
     code: str = ""
     """The module whose own code computes the site, or the sum it belongs to, from its inputs; empty where there is none
     between them."""
+    given: Given | None = None
+    """What each side gave the module, where that is another tensor."""
 
     @property
     def agree(self) -> bool:
-        return bool(self.found) and not self.missing and all(fed.outcome is Outcome.SAME for fed in self.found)
+        alike = bool(self.found) and not self.missing and all(fed.outcome is Outcome.SAME for fed in self.found)
+        return alike and self.given is None
 
     @property
     def direct(self) -> bool:
@@ -81,7 +85,10 @@ def feeds(comparison: Comparison, site: SiteDiff, sites: Sites | None = None) ->
     by_site = sites_by_name(comparison) if sites is None else sites
     search = _FeedSearch(comparison, by_site)
     made = search.made_of(site.site)
-    return _before(comparison, site) if made is None else search.of(site.site, made)
+    found = _before(comparison, site) if made is None else search.of(site.site, made)
+    if site.outcome is not Outcome.DIFFERENT or not found.agree:
+        return found
+    return replace(found, given=given_otherwise(comparison, site, found.found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import inf, isfinite
 
 import numpy as np
 
+from tracetui.recording.record import layer_path
 from tracetui.recording.trace import Trace
 from tracetui.recording.weight_prints import WeightPrint
 
@@ -97,6 +98,7 @@ def weight_differences(
     weights of which samples alone are known, theirs may be laid out otherwise, and are none that differ.
     """
     places = {**{name: (name, "") for name in a.weights if name in b.weights}, **_renamed(a, b, owners)}
+    turned = _turned(a, b, {name: other for name, (other, _) in places.items()})
     compared, pairs = 0, []
     for name in a.weights:
         other, site = places.get(name, ("", ""))
@@ -105,9 +107,25 @@ def weight_differences(
         compared += 1
         pair = _compared(a.weights[name], b.weights[other], name, other, site)
         # A program may store a matrix in another layout, or a part of it on each rank.
-        if pair is not None and not (pair.is_sampled and (pair.owner in agreeing or not pair.is_measured)):
+        otherwise = pair is not None and (pair.owner in agreeing or not pair.is_measured or name in turned)
+        if pair is not None and not (pair.is_sampled and otherwise):
             pairs.append(pair)
     return WeightDifferences(compared, tuple(pairs))
+
+
+def _turned(a: Trace, b: Trace, places: Mapping[str, str]) -> set[str]:
+    """Square matrices of A's layers in which all matrices that aren't square lie transposed, as GPT-2's do in B."""
+    layers: dict[str, list[str]] = {}
+    for name in places:
+        if len(a.weights[name].shape) == 2 and (layer := layer_path(name)):
+            layers.setdefault(layer, []).append(name)
+    found: set[str] = set()
+    for names in layers.values():
+        shapes = {name: (a.weights[name].shape, b.weights[places[name]].shape) for name in names}
+        others = [(one, other) for one, other in shapes.values() if one[0] != one[1]]
+        if others and all(one == other[::-1] for one, other in others):
+            found.update(name for name, (one, _) in shapes.items() if one[0] == one[1])
+    return found
 
 
 def _compared(one: WeightPrint, other: WeightPrint, name: str, name_b: str, site: str) -> WeightPair | None:

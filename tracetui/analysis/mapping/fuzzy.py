@@ -37,6 +37,9 @@ _IDLE = frozenset(
 )
 _MIDDLE = frozenset({"attention", "after", "post", "resid", "residual", "stream", "mid", "hidden", "inp"})
 """Words for the residual stream after attention, right below the layer: `resid_mid`, `h_attn`, `attn_residual`."""
+_KINDS = frozenset({"query", "key", "value", "out", "up", "down", "gate", "norm", "router", "embedding"})
+"""Words of which a name has those that its like has, unless the values are the same: no norm is a projection."""
+_EXPERT = re.compile(r"experts?[._/\[](\d{1,6})")
 _STREAM = frozenset({"mid", "resid", "residual", "x", "h", "stream", "hidden", "inp"})
 _ALIKE = 1e-3
 """How far apart, relative, the sizes of two tensors may be that are taken to hold the same values."""
@@ -65,6 +68,8 @@ class Proposal:
     b: str
     evidence: str
     score: float
+    alike: bool = False
+    """Whether their values have the same norm, mean and extremes: more than names and order say."""
 
 
 def proposals(a: Sequence[Unknown], b: Sequence[Unknown]) -> tuple[Proposal, ...]:
@@ -81,10 +86,12 @@ class _Features:
     item: Unknown
     words: frozenset[str]
     layer: int | None
+    expert: str = ""
 
     @staticmethod
     def of(item: Unknown) -> _Features:
         found = _LAYER.search(item.name)
+        expert = _EXPERT.search(item.name)
         if found is None:
             return _Features(item, _words(item.name), None)
         below = item.name[found.end() :]
@@ -92,7 +99,7 @@ class _Features:
         words = frozenset({"block"}) if inside <= _BLOCK else _words(item.name)
         if _in_the_middle(below):
             words = frozenset({"middle"})
-        return _Features(item, words, int(found[1]))
+        return _Features(item, words, int(found[1]), expert[1] if expert else "")
 
 
 def _in_the_middle(name: str) -> bool:
@@ -133,6 +140,8 @@ def _score(a: _Features, b: _Features, fits: _Fits) -> float:
     exact = 0.1 if a.item.shape == b.item.shape else 0.0
     together = a.words | b.words
     values = _VALUES if _alike(a.item.size, b.item.size) else 0.0
+    if not values and (a.expert != b.expert or a.words & _KINDS != b.words & _KINDS):
+        return 0.0
     if not values and not a.words & b.words and a.item.size and b.item.size:
         # Neither what they hold nor what they are called: the shape is that of half the tensors of a model.
         return 0.0
@@ -188,4 +197,4 @@ def _proposal(a: _Features, b: _Features, score: float) -> Proposal:
     if words := sorted(a.words & b.words):
         evidence.append(f"{' and '.join(words[:4])} in both")
     evidence.append("same order")
-    return Proposal(a.item.name, b.item.name, ", ".join(evidence), score)
+    return Proposal(a.item.name, b.item.name, ", ".join(evidence), score, _alike(a.item.size, b.item.size))

@@ -36,7 +36,9 @@ _OUTSIDE = (
 _INSIDE = (("meta", tables.META_INSIDE), ("deepseek", tables.DEEPSEEK_INSIDE), ("hf", tables.OLD_INSIDE))
 PAIRED = frozenset({"meta", "gguf", "ggml", "torchtune"})
 """Whose q and k rows lie, or may lie, so that RoPE turns adjacent pairs, where transformers turns halves."""
-_RANK = {place: rank for rank, place in enumerate(tables.ORDER)}
+_RANK = {place: 2 * rank for rank, place in enumerate(tables.ORDER)}
+_INSIDE_RANK = _RANK[""] - 1
+"""Of what lies in a layer at a place that no table has: before the layer's own output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,10 @@ def _block(name: str) -> Meaning | None:
 
 
 def execution_rank(site: str) -> tuple[int, int, int]:
-    """Where a site of transformers' stands in the order of execution, as far as tables know; after its layer if not."""
+    """Where a site of transformers' stands in the order of execution, as far as tables know; else late in its layer."""
     plain = _SUFFIX.sub("", site)
     if found := _LAYER.match(plain):
-        return (1, int(found[1]), _RANK.get(found[2], len(_RANK)))
+        return (1, int(found[1]), _RANK.get(found[2], _INSIDE_RANK))
     order = {"model.embed_tokens": 0, "model.rotary_emb": 0, "model.norm": 2, "model": 3, "lm_head": 4, "logits": 5}
     return (order.get(plain, 6), 0, 0)
 

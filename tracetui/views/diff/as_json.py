@@ -31,6 +31,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "first": None if report.first is None else report.first.site,
         "inputs": [] if report.feeds is None else [fed.site for fed in report.feeds.found],
         "between": [] if report.feeds is None else list(report.feeds.between),
+        "given": None if report.feeds is None or report.feeds.given is None else asdict(report.feeds.given),
         "inputs_agree": report.feeds is not None and report.feeds.agree,
         "at_fault": report.at_fault,
         "changed_by_edit": by_edit(report.finding.edit if report.finding else None),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
+from tracetui.analysis.diff.given import Given
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.own_parameters import own_parameters
 from tracetui.recording.record import INPUT, layer_of
@@ -18,7 +19,7 @@ _NEAREST = 4
 def verdict_end(finding: Finding) -> str:
     """How the verdict goes on after the first site, all that feeds it agreeing."""
     feeds, site = finding.feeds, finding.site
-    if feeds.direct:
+    if feeds.direct and _sure(finding):
         return ", whose inputs agree: the fault is there"
     if not feeds.code:
         return ", whose inputs agree: the fault is there or just before"
@@ -39,7 +40,7 @@ def verdict_end(finding: Finding) -> str:
 def made_lines(comparison: Comparison, finding: Finding) -> Iterator[str]:
     """The same for the list of what feeds the site."""
     feeds, site = finding.feeds, finding.site
-    if feeds.direct:
+    if feeds.direct and _sure(finding):
         yield "its inputs agree: the fault is made here"
         return
     if not feeds.code:
@@ -58,6 +59,22 @@ def made_lines(comparison: Comparison, finding: Finding) -> Iterator[str]:
         yield f"that code alone reads {visible(', '.join(own))}"
 
 
+def given_line(given: Given) -> str:
+    """What each side gave a module, for the list of what feeds it."""
+    a, b = visible(given.a), visible(given.b)
+    if given.sure:
+        return f"A gives it {a}, B {b}, which is another tensor: no fault of what computes here"
+    return f"A has {a} just before it, B gives it {b}: if A gave it that, there is no fault here"
+
+
+def given_end(given: Given) -> str:
+    """The same for the verdict."""
+    a, b = visible(given.a), visible(given.b)
+    if given.sure:
+        return f", which A gives {a}, and B {b}: the fault is in what calls it"
+    return f", which B gives {b}, and A perhaps {a}: the fault is there, or in what calls it"
+
+
 def short_end(finding: Finding) -> str:
     """The same in a few words."""
     feeds = finding.feeds
@@ -74,6 +91,13 @@ def where_made(site: SiteDiff, feeds: Feeds) -> str:
         return f"at {visible(site.site)}"
     names = _names(feeds, feeds.code or site.site)
     return f"between {names} and {visible(site.site)}" if names else f"at {visible(site.site)} or before it"
+
+
+def _sure(finding: Finding) -> bool:
+    """Whether both runs told what a module was given, or it was recorded, or the output itself shows the fault."""
+    records = (finding.site.pair.a.record, finding.site.pair.b.record)
+    entered = any(fed.site.partition("@")[0].endswith(f":{INPUT}") for fed in finding.feeds.found)
+    return bool(finding.hints) or entered or all(record.inputs for record in records)
 
 
 def made_by_code(site: SiteDiff) -> bool:

@@ -48,6 +48,8 @@ def _made(finding: Finding) -> str:
 def _inputs(finding: Finding) -> str:
     """What holds of the inputs where nothing more can be said of the difference."""
     feeds = finding.feeds
+    if feeds.given is not None:
+        return " · given another tensor" if feeds.given.sure else " · perhaps given another tensor"
     if any(fed.outcome is not Outcome.SAME for fed in feeds.found):
         return " · its inputs differ too"
     if feeds.agree:

@@ -16,7 +16,7 @@ from tracetui.views.cells import fit
 from tracetui.views.diff.by_layer import layer_lines
 from tracetui.views.diff.effects import by_edit, edit_lines, next_token_lines, residual_lines
 from tracetui.views.diff.format import WIDTH, entry, number, wrapped
-from tracetui.views.diff.made import verdict_end
+from tracetui.views.diff.made import given_end, verdict_end
 from tracetui.views.diff.noise import noise_lines
 from tracetui.views.diff.preface import narrow_lines, preface_lines, wrong_pair_lines
 from tracetui.views.diff.rounded import rounded_end
@@ -121,6 +121,8 @@ def _fault(report: Report) -> str:
         return ", whole numbers that rounding of what they are made of may have changed"
     if report.carried:
         return ", where what its inputs bring along passes the tolerance"
+    if report.feeds is not None and report.feeds.given is not None:
+        return given_end(report.feeds.given)
     if not report.at_fault:
         return ""
     return verdict_end(report.finding) if report.finding is not None else ""

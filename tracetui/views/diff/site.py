@@ -16,7 +16,7 @@ from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff.effects import by_edit
 from tracetui.views.diff.format import INDENT, beside, end, entry, number, percent, wrapped
-from tracetui.views.diff.made import made_lines
+from tracetui.views.diff.made import given_line, made_lines
 from tracetui.views.diff.rounded import rounded_lines
 from tracetui.views.diff.token_places import axes_in_words, config_of, indices_by_name, token_at
 from tracetui.views.diff.weights import weights_text
@@ -184,7 +184,7 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     if feeds.agree:
         return list(made_lines(comparison, finding))
     if feeds.found:
-        return []
+        return [] if feeds.given is None else [given_line(feeds.given)]
     if feeds.missing:
         return ["nothing that was recorded on both sides"]
     return ["no other tensor: it is made of weights and token ids or positions"]

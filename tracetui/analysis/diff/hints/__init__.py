@@ -88,9 +88,10 @@ def hints(
     """What the first divergence looks like: the first known pattern that explains it all, since another would
     contradict it.
 
-    Nothing where its inputs differ already, or the prompts do.
+    Nothing where its inputs differ already, or the prompts do, or both sides gave the module other tensors.
     """
-    if comparison.preface.tokens or any(input_.outcome is not Outcome.SAME for input_ in fed.found):
+    others = fed.given is not None and fed.given.sure
+    if others or comparison.preface.tokens or any(input_.outcome is not Outcome.SAME for input_ in fed.found):
         return ()
     scene = Scene(comparison, first, fed)
     with np.errstate(all="ignore"):

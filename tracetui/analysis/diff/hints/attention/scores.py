@@ -13,6 +13,8 @@ from tracetui.analysis.diff.result import Outcome
 
 _AFTER = (".self_attn:heads", ".self_attn:probs", ".self_attn.o_proj", ".self_attn", ":attn_residual")
 """Attention's results: where any of them agrees, the fault comes after it."""
+_MADE_OF_HEADS = (".self_attn.o_proj", ".self_attn:heads", ".self_attn:probs")
+"""What attention makes, of what lies in it; q_norm comes before."""
 _KEYS = (".self_attn.kv_b_proj", ".self_attn.qkv_proj", ".self_attn.query_key_value", ".self_attn.c_attn")
 _LATENT_NORMS = ("q_a_layernorm", "kv_a_layernorm")
 _FEWEST = 3
@@ -45,7 +47,8 @@ def scores_alone(scene: Scene) -> Hint | None:
 
 def _excluded(scene: Scene) -> bool:
     """Whether the site isn't made of attention, or what attention made is known to agree."""
-    if not scene.place.startswith((".self_attn.o_proj", ".self_attn", ":attn", ".post", ".pre_feed")) and scene.place:
+    inside = scene.place.startswith((".self_attn.", ".self_attn:")) and not scene.place.startswith(_MADE_OF_HEADS)
+    if inside or (scene.place and not scene.place.startswith((".self_attn", ":attn", ".post", ".pre_feed"))):
         return True
     near = (scene.near(place) for place in _AFTER)
     return any(site is not None and site.outcome is Outcome.SAME for site in near) or scene.leaf.startswith(":q")
