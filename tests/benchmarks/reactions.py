@@ -35,7 +35,7 @@ async def measured(it: Driven, works: tuple[Callable[[], object], ...], paints: 
         paints.clear()
         start = time.process_time()
         work()
-        await it.settle()
+        await it.settle(rests=False)
         taken.append(time.process_time() - start)
         painted.append(len(paints))
     return statistics.median(taken), statistics.median(painted)

@@ -15,6 +15,7 @@ from tracetui.debugger.state import ScreenState
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.debugger_screen.screen import DebuggerScreen
 from tracetui.ui.panes.log.pane import LogPane
+from tracetui.ui.panes.pane import ReadingPane
 
 
 @dataclass
@@ -59,9 +60,15 @@ class Driven:
         await self.pilot.press(*keys)
         await self.settle()
 
-    async def settle(self) -> None:
-        """Until every worker has answered and the answers are on the screen."""
+    async def settle(self, rests: bool = True) -> None:
+        """Until every worker has answered and the answers are on the screen.
+
+        rests: as if no key came for a while, after which panes are read that aren't on view.
+        """
         await self.pilot.pause()
+        if rests:
+            for pane in self.app.screen.query(ReadingPane):
+                pane.catch_up()
         await self.app.workers.wait_for_complete()
         await self.pilot.pause()
 

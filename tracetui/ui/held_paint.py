@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from textual.app import App
 
-LONGEST_HOLD = 0.04
+LONGEST_HOLD = 0.016
 """Seconds for which the screen is not painted, at most: a slower read is painted once it is there."""
 _REST = 0.04
 """Seconds without a hold after one that was too long, so that slow reads one after another don't stop all painting."""

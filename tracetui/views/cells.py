@@ -21,6 +21,8 @@ _EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 
 def fit(foreign: str, width: int, *, right: bool = False) -> str:
     """The text made visible and exactly `width` cells wide: cut with an `…`, or padded on its right or left."""
+    if len(foreign) <= min(width, _LONGEST) and foreign.isascii() and foreign.isprintable():
+        return foreign.rjust(width) if right else foreign.ljust(width)
     text = _standing(visible(foreign, _LONGEST))
     cells = cell_len(text)
     if cells > width:
@@ -54,7 +56,7 @@ def line(parts: Iterable[tuple[str, Style]], width: int) -> Line:
     left = width
     segments: Line = []
     for text, style in parts:
-        cells = cell_len(text)
+        cells = len(text) if text.isascii() else cell_len(text)
         if cells > left:
             # Of blank cells none is missed: they need no ellipsis.
             text, cells = fit(text, left) if text.strip(" ") else " " * left, left

@@ -144,15 +144,17 @@ class _Table:
         if self.label:
             label = window.row_labels[row] if row < len(window.row_labels) else ""
             parts.append((fit(label, self.label) + " ", inks.text))
-        for column in range(self.columns):
-            value = window.numbers[row, column].item()
-            at_cursor = self.cursor == (window.row0 + row, window.column0 + column)
-            style = value_style(value, self.scale, inks)
-            parts += [
-                (figure(value, self.cell, self.decimals), style + inks.cursor if at_cursor else style),
-                (" ", inks.text),
-            ]
-        return line(parts[:-1] if self.columns else parts, self.width)
+        here = self.cursor[1] - window.column0 if self.cursor and self.cursor[0] == window.row0 + row else -1
+        for column, value in enumerate(window.numbers[row, : self.columns].tolist()):
+            text, style = figure(value, self.cell, self.decimals), value_style(value, self.scale, inks)
+            if column != here and style.bgcolor is None and not style.reverse:
+                # A blank has no colour of its own.
+                parts.append((f" {text}" if column else text, style))
+                continue
+            if column:
+                parts.append((" ", inks.text))
+            parts.append((text, style + inks.cursor if column == here else style))
+        return line(parts, self.width)
 
 
 def _gutter(index: int, label: int) -> int:
@@ -208,7 +210,7 @@ def figure(value: float, width: int, decimals: int | None = None) -> str:
     else:
         candidates = (f"{value:#.{digits}g}".rstrip(".") for digits in (4, 3, 2, 1))
         text = next((short for short in candidates if len(short) <= width), f"{value:.0e}")
-    return fit(text, width, right=True)
+    return text.rjust(width) if len(text) <= width else fit(text, width, right=True)
 
 
 def value_style(value: float, scale: float, inks: Inks) -> Style:

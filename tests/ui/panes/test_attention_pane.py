@@ -104,7 +104,7 @@ async def test_a_head_that_is_not_what_it_should_be_is_called_broken_wherever_on
 
 
 async def test_heads_are_checked_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracetui.ui.panes.attention.pane._AT_ONCE", 0)
+    monkeypatch.setattr("tracetui.ui.panes.attention.ahead.AT_ONCE", 0)
     async with finished() as it:
         assert "heads hold" not in it.text()
         await it.press("i")
@@ -199,7 +199,7 @@ async def test_of_a_large_layer_a_head_is_shown_before_all_heads_are_known(monke
     monkeypatch.setattr("tracetui.analysis.attention.reach._QUICK", 0)
     async with finished() as it:
         asked = []
-        monkeypatch.setattr("tracetui.ui.panes.attention.pane.reach_of", lambda *arguments: asked.append(arguments))
+        monkeypatch.setattr("tracetui.ui.panes.attention.reading.reach_of", lambda *arguments: asked.append(arguments))
         await show(it, "scores")
         assert asked
         assert "this head alone" in it.text()

@@ -166,7 +166,8 @@ async def test_a_tie_and_a_close_choice_are_told() -> None:
 
 async def test_copying_the_line() -> None:
     async with routed(QWEN) as it:
-        await it.press("enter", "c", "4", "y")
+        await it.press("enter", "c", "4")
+        await it.press("y")
         found = routing(it.state.trace, 2)
         expert = it.screen.query_one(LoadMap).cursor[1]
         assert it.app.clipboard.startswith(f"model.layers.2.mlp expert {expert} token 16 weight ")

@@ -48,6 +48,8 @@ class AttentionPlane:
     """What a cache takes, where there is a latent."""
     reach: Reach | None = None
     """Of all heads of the call; None where nobody has gone through them yet."""
+    read_for: tuple[object, ...] = ()
+    """What it was read for: for the same it is the same."""
 
     @property
     def kinds(self) -> tuple[Shown, ...]:
@@ -63,6 +65,10 @@ class AttentionPlane:
     def ran(self) -> bool:
         """Whether the kernel's output is recorded."""
         return self.view.beside("heads") is not None
+
+    def serves(self, read_for: tuple[object, ...]) -> bool:
+        """Whether it would be read again as it is."""
+        return read_for == self.read_for
 
     def same_checks(self, other: AttentionPlane) -> bool:
         """Whether what is checked of another one is the same: the cursor may have moved within the call."""
@@ -86,15 +92,20 @@ def read_attention(
     plane: Shown,
     known: Callable[[AttentionView, int], Reach | None] = lambda view, batch: None,
     scale: ScaleKind | None = None,
+    before: AttentionPlane | None = None,
 ) -> AttentionPlane | None:
     """The wanted plane of the nearest call, or its probabilities where it has no such plane; None without a call.
 
     known: the reach of all heads of a call and a prompt, where somebody has gone through them. scale: that on view.
+    before: what was read last, which is given again where the cursor has moved within the call.
     """
     view = nearest(state)
     if view is None:
         return None
     head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
+    read_for = (state.trace, view.query, state.frontier, head, batch, plane, scale, known(view, batch))
+    if before is not None and before.serves(read_for):
+        return before
     latent = latent_of(view)
     kind = plane if latent or plane in KINDS else "probs"
     cost = cache_cost(latent, state.trace.run.config) if latent else None
@@ -105,7 +116,7 @@ def read_attention(
         picture = _picture(view, latent, kind, head, batch, state, reach, scale)
     except UnexplainedError as error:
         picture = nothing(f"{error}.", visible(view.site))
-    return AttentionPlane(view, kind, head, batch, picture, latent, cost, reach)
+    return AttentionPlane(view, kind, head, batch, picture, latent, cost, reach, read_for)
 
 
 def check_attention(attention: AttentionPlane) -> Checks:

@@ -70,16 +70,20 @@ class Arrangement:
             self.show_front()
 
     def _mark(self, **marks: str) -> None:
-        """Give each mark to the one pane it names; a pane's styles are found once, whatever changes of it."""
+        """Give each mark to the one pane it names; only its own styles depend on it, and not those of what it holds."""
+        marked_otherwise = []
         for pane, widget in self.widgets.items():
             before = widget.classes
             for mark, marked in marks.items():
                 widget.set_class(pane == marked, f"-{mark}", update=False)
             if widget.classes != before:
-                widget.update_node_styles()
+                marked_otherwise.append(widget)
+        self._screen.app.stylesheet.update_nodes(marked_otherwise, animate=True)
 
     def show_front(self) -> None:
         self._mark(front=self.front)
+        if isinstance(front := self.widgets[self.front], ReadingPane):
+            front.catch_up()
         self._screen.query_one(TabLine).front = self.front
         self._make_room()
 

@@ -54,6 +54,7 @@ from tracetui.ui.messages import (
     SessionOpened,
     TokenChosen,
 )
+from tracetui.ui.painting.compositor import PartCompositor
 from tracetui.ui.panes.attention.head_wall import HeadPicked
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.experts.pane import ExpertsPane
@@ -89,8 +90,7 @@ class DebuggerScreen(SizedScreen):
 
     def __init__(self, page: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self._page = page
-        self._keymap_shown = keymap
+        self._compositor, self._page, self._keymap_shown = PartCompositor(), page, keymap
         self._tree, self._watches = ModuleList(), WatchList()
         self._find_bar = FindBar(self._tree.numbers.heading)
         self._prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))

@@ -32,6 +32,7 @@ from tracetui.ui.diff_screen.work import Comparing, LeftError, Surveyed, surveye
 from tracetui.ui.foreign import notify
 from tracetui.ui.keys.commands import bindings, shown_key
 from tracetui.ui.keys.unknown import UnknownKeys
+from tracetui.ui.painting.compositor import PartCompositor
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -66,6 +67,7 @@ class DiffScreen(Screen[None]):
         self._is_alone = is_alone
         self._commands = ALONE_COMMANDS if is_alone else DIFF_COMMANDS
         self.OWN_COMMANDS = self._commands
+        self._compositor = PartCompositor()
         self._comparing = comparing
         self._keymap_shown = keymap
         self._left = Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
@@ -15,6 +16,8 @@ from tracetui.debugger.state import ScreenState
 from tracetui.ui.messages import FillAsked
 from tracetui.ui.reader import read_in_background
 
+REST = 0.15
+"""Seconds without a change after which a pane is read that isn't on view."""
 HAS_KEYS = "▌"
 """Before the title of the pane that hears the keys."""
 Value = TypeVar("Value")
@@ -51,6 +54,9 @@ class ReadingPane(Widget, Generic[Value]):
     def __init__(self, pane: str) -> None:
         """pane: its id."""
         super().__init__(id=pane, classes="pane")
+        self._is_behind = False
+        """Whether something else is to be looked at than what was read last."""
+        self._rest: asyncio.TimerHandle | None = None
 
     def looks_at(self, state: ScreenState) -> object:
         """What decides what is on view: an answer for something else is dropped."""
@@ -82,7 +88,33 @@ class ReadingPane(Widget, Generic[Value]):
             self.look()
 
     def look(self) -> None:
-        """Have it read."""
+        """Have it read: at once where it is on view, else once the keys rest, or it comes on view."""
+        self._is_behind = True
+        if self.display:
+            self.catch_up()
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = asyncio.get_running_loop().call_later(REST, self.call_later, self._at_rest)
+
+    def _at_rest(self) -> None:
+        self.catch_up()
+        if self.display:
+            self.read_ahead()
+
+    def read_ahead(self) -> None:
+        """The keys rest: have read in a thread what the next one probably asks for."""
+
+    def catch_up(self) -> None:
+        """Read what isn't read yet."""
+        if self._is_behind:
+            self._is_behind = False
+            self.read()
+
+    def on_show(self) -> None:
+        self.catch_up()
+
+    def read(self) -> None:
+        """Read what is looked at now."""
         work = self.reading(self.state)
         if work is not None:
             group, is_seen = self.id or "", self.display

@@ -90,6 +90,10 @@ def default_variables(theme: Theme) -> dict[str, str]:
     return {name: colour.hex6 for name, colour in derived.items()}
 
 
+_MADE: list[tuple[Mapping[str, str], Inks]] = []
+"""Of the theme in use: its variables, and the styles made of them."""
+
+
 def contrast(one: Color, other: Color) -> float:
     """WCAG's contrast ratio of two opaque colours, 1 to 21."""
     dark, light = sorted((luminance(one), luminance(other)))
@@ -113,7 +117,16 @@ def readable(colour: Color, grounds: Sequence[Color], ratio: float = READABLE) -
 
 
 def inks(variables: Mapping[str, str]) -> Inks:
-    """The styles of the small views, from the variables of the theme in use (`App.theme_variables`)."""
+    """The styles of the small views, from the variables of the theme in use (`App.theme_variables`).
+
+    An application makes its variables anew for each theme, so that the styles of the same ones are made once.
+    """
+    if not _MADE or _MADE[0][0] is not variables:
+        _MADE[:] = [(variables, _inks(variables))]
+    return _MADE[0][1]
+
+
+def _inks(variables: Mapping[str, str]) -> Inks:
     colour = {name: Color.parse(variables[name]) for name in (*MEANINGS, "foreground")}
     quiet = colour["quiet"]
     return Inks(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tracetui.ui.painting.focus import PlainFocus
 from tracetui.ui.theme.variables import inks
 from tracetui.views.cells import Line
 from tracetui.views.inks import Inks
@@ -16,7 +20,21 @@ PATIENCE = 0.1
 """Seconds for which a picture waits for its numbers before it shows that it has none."""
 
 
-class Canvas(Widget):
+class Patience:
+    """Calls once a picture has waited long enough, counted from the last begin."""
+
+    def __init__(self, widget: Widget, then: Callable[[], None]) -> None:
+        self._widget = widget
+        self._then = then
+        self._waits: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        if self._waits is not None:
+            self._waits.cancel()
+        self._waits = asyncio.get_running_loop().call_later(PATIENCE, self._widget.call_later, self._then)
+
+
+class Canvas(PlainFocus):
     """Subclasses say in `lines` what to draw, and call `repaint` when that has changed."""
 
     def __init__(self, **options: Any) -> None:
@@ -47,7 +65,23 @@ class Canvas(Widget):
         base = self.rich_style
         lines = self.lines(width, height, inks(self.app.theme_variables))
         blank = [Segment(" " * width)]
+        grounded = _Grounded(base)
         return [
-            Strip(Segment.apply_style(line, base)).adjust_cell_length(width, base)
+            Strip([Segment(text, grounded.of(style)) for text, style, _ in line]).adjust_cell_length(width, base)
             for line in [*lines, *[blank] * (height - len(lines))]
         ]
+
+
+class _Grounded:
+    """Styles on the ground of a widget: of the same few all of a picture is made."""
+
+    def __init__(self, base: Style) -> None:
+        self._base = base
+        self._made: dict[int, tuple[Style | None, Style]] = {id(None): (None, base)}
+        """By the identity of a style, that style, so that it stays, and what comes of it."""
+
+    def of(self, style: Style | None) -> Style:
+        made = self._made.get(id(style))
+        if made is None:
+            made = self._made[id(style)] = style, self._base + style
+        return made[1]

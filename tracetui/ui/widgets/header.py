@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.reactive import reactive
-from textual.widget import Widget
 
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.parallel import Parallel
 from tracetui.text import visible
+from tracetui.ui.widgets.state_text import StateText
 
 _MARKS = {
     Phase.PREPARING: ("○", "$quiet"),
@@ -27,16 +26,14 @@ _MARKS = {
 _ROOMY = 100
 
 
-class Header(Widget):
+class Header(StateText):
     """`tracetui  llama3-2layer · bfloat16 · random weights        ● stopped at record 6 · 7 recorded`."""
-
-    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self, offer: StartPage) -> None:
         super().__init__()
         self._offer = offer
 
-    def render(self) -> Content:
+    def content(self) -> Content:
         mark, colour = _MARKS[self.state.phase]
         right = Content.assemble((f"{mark} ", colour), standing(self.state, self.size.width < _ROOMY), " ")
         left = self._left(self.size.width - right.cell_length - 2)

@@ -15,8 +15,8 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
+from tracetui.ui.painting.focus import PlainFocus
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.terminal.map_pictures import in_pixels, offer, offer_map
@@ -35,7 +35,7 @@ _AT_ONCE = 1 << 18
 """Cells whose colours are worked out at once."""
 
 
-class Heatmap(Widget, can_focus=True):
+class Heatmap(PlainFocus, can_focus=True):
     """Shows one matrix. Borders, if any, belong to its parent."""
 
     ALLOW_SELECT = False

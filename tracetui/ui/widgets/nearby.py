@@ -20,7 +20,7 @@ _SHAPE = 20
 class Nearby(Canvas):
     """Indented by depth, the current one marked; a click goes there."""
 
-    state: reactive[ScreenState] = reactive(ScreenState())
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="nearby")

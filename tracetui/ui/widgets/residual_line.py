@@ -53,11 +53,12 @@ NO_NORMS = Norms(ScreenState().trace, 0, 0, 0, -1)
 class ResidualLine(Canvas):
     """One to some rows: an ordinary token's norm, or that of the token looked at; a click goes to the nearest point."""
 
-    state: reactive[ScreenState] = reactive(ScreenState())
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="residual")
         self._norms = NO_NORMS
+        self._drawn_of: tuple[object, ...] = ()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         fresh = state.trace is not old.trace or (state.batch, state.record.pass_) != (old.batch, old.record.pass_)
@@ -67,7 +68,13 @@ class ResidualLine(Canvas):
             wanted = Norms(state.trace, state.frontier, state.batch, state.record.pass_, state.token)
             work = partial(_read, wanted, self._norms)
             read_in_background(self, "residual", work, self._show, self._on_view)
-        self.repaint()
+        if self._shown_of() != self._drawn_of:
+            self.repaint()
+
+    def _shown_of(self) -> tuple[object, ...]:
+        """What decides what is drawn."""
+        state, points = self.state, self._norms.points
+        return self._norms, here(points, state.cursor), state.batch, len(state.trace.tokens) > 1, state.record.pass_
 
     def _on_view(self) -> tuple[object, ...]:
         return self.state.trace, self.state.batch, self.state.record.pass_, self.state.token
@@ -83,7 +90,7 @@ class ResidualLine(Canvas):
             self.post_message(Jump(points[max(0, min(len(points) - 1, round(at * (len(points) - 1))))].index))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
-        points = self._norms.points
+        points, self._drawn_of = self._norms.points, self._shown_of()
         current = here(points, self.state.cursor)
         heading = _heading(self._norms, current, self.state)
         if not points:

@@ -6,12 +6,12 @@ import time
 
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.startup_line import FRAME_SECONDS, FRAMES
 from tracetui.text import about_size, size, visible
+from tracetui.ui.widgets.state_text import StateText
 from tracetui.views.cells import fit_end
 from tracetui.views.run.stops import hit_line
 
@@ -21,25 +21,28 @@ _STILL = frozenset({Phase.PREPARING, Phase.STARTING})
 _ROOMY, _SMALL = 120, 48
 
 
-class StepBar(Widget):
+class StepBar(StateText):
     """`step 7 · 41 recorded · model.layers.0.self_attn.q_proj · depth 4`; the timeline stands below it or beside it."""
 
-    state: reactive[ScreenState] = reactive(ScreenState())
-    remark: reactive[str] = reactive("")
+    remark: reactive[str] = reactive("", repaint=False)
     """The answer to the last key, in place of where the cursor stands until the next one."""
 
     def on_mount(self) -> None:
         self._watch_phase()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        super().watch_state(old, state)
         if self.is_mounted and state.phase is not old.phase:
             self._watch_phase()
+
+    def watch_remark(self) -> None:
+        self.look_again()
 
     def _watch_phase(self) -> None:
         """A sign moves while nothing else would show that something goes on."""
         self.auto_refresh = FRAME_SECONDS if self.state.phase in _STILL else None
 
-    def render(self) -> Content:
+    def content(self) -> Content:
         state = self.state
         if self.remark:
             return self._line(Content.styled(f" {visible(self.remark)}", "$waiting"), Content(""))

@@ -27,7 +27,7 @@ _MARK = "bold $waiting"
 class TokenStrip(Widget):
     """One line of tokens with a rule between two; scrolls with the token cursor, a click sets it."""
 
-    state: reactive[ScreenState] = reactive(ScreenState())
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,9 @@ class TokenStrip(Widget):
         """Where each token begins, in cells from the first one's begin; the last entry is where all end."""
         self._first = 0
 
-    def watch_state(self, state: ScreenState) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        if _shown_of(state) != _shown_of(old):
+            self.refresh()
         if state.tokens is not self._tokens:
             self._tokens = state.tokens
             self._labels = [label_of(token) for token in state.tokens]
@@ -109,3 +111,9 @@ class TokenStrip(Widget):
     @property
     def _first_generated(self) -> int:
         return len(self._tokens) - self.state.generated
+
+
+def _shown_of(state: ScreenState) -> tuple[object, ...]:
+    """What decides what the line shows."""
+    trace = state.trace
+    return state.tokens, state.token, state.generated, state.longest, state.batch, len(trace.tokens), state.frontier > 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from textual import events, on
@@ -10,42 +11,34 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.reactive import reactive
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
-from tracetui.analysis.attention.heads import all_heads_identity
-from tracetui.analysis.attention.reach import Reach, is_quick, reach_of
+from tracetui.analysis.attention.reach import Reach, is_quick
 from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.labels import row_name
-from tracetui.debugger.readings.attention import (
-    AttentionPlane,
-    Checks,
-    Shown,
-    check_attention,
-    own_attention,
-    read_attention,
-)
-from tracetui.debugger.state import Phase, ScreenState
+from tracetui.debugger.readings.attention import AttentionPlane, Checks, Shown, check_attention
+from tracetui.debugger.readings.beside import beside
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import NotKeptError
 from tracetui.text import number
 from tracetui.ui.messages import TokenChosen
+from tracetui.ui.panes.attention.absence import NONE
+from tracetui.ui.panes.attention.ahead import MOST_KEPT, ReadyPlane, checks_all, read_around, ready_key
 from tracetui.ui.panes.attention.head_wall import HeadMap, HeadPicked, HeadWall
 from tracetui.ui.panes.attention.kind_line import NAMES, KindLine
 from tracetui.ui.panes.attention.lines import facts
 from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads
+from tracetui.ui.panes.attention.reading import check_all, read_plane, read_reach
 from tracetui.ui.panes.explained import explain
+from tracetui.ui.panes.kept import Kept
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.matrix import nothing
-from tracetui.views.heatmap.scale import ScaleKind
 
 _VIEWS: tuple[HeadsView, ...] = ("head", "wall", "layers")
 _MAPS: Mapping[HeadsView, str] = {"head": "#heatmap", "wall": "#head-wall", "layers": "#head-map"}
 ORIGIN = "attention"
-_AT_ONCE = 2**30
-"""Multiplications of a call's q·k whose heads are all checked unasked: a fraction of a second."""
 
 
 class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
@@ -70,11 +63,12 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._heads = MeasuredHeads(self)
         self._reach: tuple[Trace, int, int, Reach] | None = None
         """Of the call and prompt that were gone through last."""
+        self._kept: Kept[ReadyPlane] = Kept(MOST_KEPT)
 
     def compose(self) -> ComposeResult:
         yield KindLine(id="attention-kinds")
         yield Static(id="attention-facts")
-        yield Heatmap(nothing(_NONE), id="heatmap")
+        yield Heatmap(nothing(NONE), id="heatmap")
         yield HeadWall()
         yield HeadMap()
 
@@ -138,7 +132,36 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         return state.trace, state.cursor, state.head, state.batch, self.kind
 
     def reading(self, state: ScreenState) -> Callable[[], AttentionPlane | str]:
-        return partial(_read, state, self.kind, self._known_reach, self.query_one("#heatmap", Heatmap).kind)
+        scale = self.query_one("#heatmap", Heatmap).kind
+        return partial(read_plane, state, self.kind, self._known_reach, scale, self._shown)
+
+    def read(self) -> None:
+        """A plane that is ready needs no thread."""
+        ready = self._kept.of(self.state.trace, self._key(self.state))
+        if ready is None:
+            super().read()
+            return
+        self._checks = ready.checks
+        if ready.all_heads is not None:
+            self._all_heads = ready.plane.view.trace, ready.plane.view.query.index, *ready.all_heads
+        self.show(ready.plane)
+
+    def _key(self, state: ScreenState) -> Hashable:
+        return ready_key(state, self.kind, self.query_one("#heatmap", Heatmap).kind)
+
+    def read_ahead(self) -> None:
+        """The calls that the next key probably leads to."""
+        state = self.state
+        states = [replace(state, cursor=index) for index in (state.cursor, *beside(state))]
+        new = [each for each in states if self._kept.of(each.trace, self._key(each)) is None]
+        scale = self.query_one("#heatmap", Heatmap).kind
+        if new:
+            ahead = partial(read_around, new, self.kind, self._known_reach, scale, self._shown)
+            read_in_background(self, "attention, ahead", ahead, self.keep)
+
+    def keep(self, values: Sequence[ReadyPlane]) -> None:
+        for ready in values:
+            self._kept.add(ready.plane.view.trace, ready.key, ready)
 
     def _known_reach(self, view: AttentionView, batch: int) -> Reach | None:
         known = self._reach
@@ -178,7 +201,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
             return False
         view = self._shown.view
         soon = self.display and is_quick(view)
-        read_in_background(self, "identity", partial(_check_all, view), partial(self._note_all, view), holds_paint=soon)
+        read_in_background(self, "identity", partial(check_all, view), partial(self._note_all, view), holds_paint=soon)
         return True
 
     @on(Heatmap.CursorMoved, "#heatmap")
@@ -199,6 +222,9 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
 
     def show(self, attention: AttentionPlane | str) -> None:
         """The plane, or in words why there is none."""
+        if self._shown is not None and attention is self._shown:
+            self._heads.follow()
+            return
         self._shown = None if isinstance(attention, str) else attention
         self.set_class(self._shown is None, "-empty")
         if isinstance(attention, str):
@@ -217,8 +243,8 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         if attention.reach:
             self._reach = view.trace, view.query.index, batch, attention.reach
         elif attention.kind != "probs":
-            read_in_background(self, "reach", partial(_reach, view, batch), partial(self._note_reach, view, batch))
-        if attention.ran and not self._knows(view) and view.query.numel * view.key.shape[2] <= _AT_ONCE:
+            read_in_background(self, "reach", partial(read_reach, view, batch), partial(self._note_reach, view, batch))
+        if checks_all(attention) and not self._knows(view):
             self.check_heads()
 
     def _note(self, checks: Checks) -> None:
@@ -260,41 +286,3 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
 def _of_queries(heatmap: Heatmap) -> bool:
     """Whether its rows are positions of the prompt, or of what was generated."""
     return bool(heatmap.data.rows.labels)
-
-
-_RUNS = "No attention at or before this record.\nEnter runs on to the next layer that computes some."
-_NONE = "No attention at or before this record. It is shown as soon as a layer has computed it."
-
-
-_OWN = "{} computes attention itself, not through transformers' interface: scores can't be shown."
-_NOT_KEPT = "Queries and keys were not kept, only their statistics: scores can't be computed (--keep, --values)."
-
-
-def _why(state: ScreenState) -> str:
-    """What keeps attention from being shown."""
-    if own := own_attention(state):
-        return _OWN.format(own)
-    records = state.trace.records[state.cursor + 1 : state.frontier]
-    later = next((record for record in records if record.role == "q"), None)
-    if later:
-        return f"No attention at or before this record.\nEnter goes to the next, in layer {later.layer}."
-    return _RUNS if state.phase is Phase.STOPPED else _NONE
-
-
-def _read(
-    state: ScreenState, kind: Shown, known: Callable[[AttentionView, int], Reach | None], scale: ScaleKind | None
-) -> AttentionPlane | str:
-    try:
-        return read_attention(state, kind, known, scale) or _why(state)
-    except NotKeptError:
-        return _NOT_KEPT
-
-
-def _reach(view: AttentionView, batch: int) -> Reach | None:
-    worker = get_current_worker()
-    return reach_of(view, batch, lambda: worker.is_cancelled)
-
-
-def _check_all(view: AttentionView) -> Identity | None:
-    worker = get_current_worker()
-    return all_heads_identity(view, lambda: worker.is_cancelled)

@@ -59,6 +59,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         super().__init__("logits")
         self._found = Next(ScreenState().trace, 0, -1, ())
         self._line = 0
+        self._drawn_of: tuple[object, ...] = ()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         position = _position(state)
@@ -67,7 +68,12 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
             self._found, self._line = Next(state.trace, state.batch, position, ()), 0
         if (not same or state.frontier != old.frontier) and position >= 0:
             self.look()
-        self.repaint()
+        if not self.is_mounted or self._shown_of() != self._drawn_of:
+            self.repaint()
+
+    def _shown_of(self) -> tuple[object, ...]:
+        """What decides what is drawn."""
+        return self._found, self.state.trace, self.state.notes, self.state.batch
 
     def looks_at(self, state: ScreenState) -> object:
         return state.trace, self._found.batch, self._found.position
@@ -92,6 +98,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        self._drawn_of = self._shown_of()
         notes = [
             line([(f" {part}", inks.mark)], width)
             for note in self._notes()

@@ -12,13 +12,13 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.panes.modules.line import totals
 from tracetui.ui.panes.pane import HAS_KEYS
 from tracetui.ui.widgets.line_input import LineInput
+from tracetui.ui.widgets.state_text import StateText
 
 _LAYOUTS = {"meta": "Meta's names", "deepseek": "DeepSeek's names", "hf": "transformers' names"}
 
@@ -50,10 +50,9 @@ class FindInput(LineInput):
         self.post_message(self.Further(by))
 
 
-class ModulesTitle(Widget):
+class ModulesTitle(StateText):
     """`1 Modules   37.55B of 671B active`, whose names stand beside the tree's, or the names of its columns."""
 
-    state: reactive[ScreenState] = reactive(ScreenState())
     layout_shown: reactive[str] = reactive("")
     has_keys: reactive[bool] = reactive(False)
 
@@ -62,7 +61,7 @@ class ModulesTitle(Widget):
         super().__init__(id="modules-title")
         self._columns = columns
 
-    def render(self) -> Content:
+    def content(self) -> Content:
         title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width
         outline = self.state.outline
         right = totals(outline.parameters, outline.active, room - len(title) - 1)

@@ -21,8 +21,8 @@ class LineMarks:
         self._health: dict[str, HealthPart] = {}
         self._unlike: set[str] = set()
 
-    def use(self, state: ScreenState) -> None:
-        """Have the marks be those of a state."""
+    def use(self, state: ScreenState) -> bool:
+        """Have the marks be those of a state; whether any may be another one now."""
         old, self._state = self._state, state
         if state.stops is not old.stops or state.edits is not old.edits or state.outline is not old.outline:
             self._of_path = {}
@@ -30,6 +30,7 @@ class LineMarks:
             self._unlike = {plain_site(key).partition(":")[0] for key in state.trace.unlike_replicas}
         if state.health is not old.health:
             self._health = marks_by_module(state.trace, state.health)
+        return any(is_now is not was for is_now, was in zip(_decides(state), _decides(old), strict=True))
 
     def of(self, path: str, site: str) -> str:
         """The mark of a line by its path and by the pattern of its records; a space where there is none."""
@@ -60,3 +61,8 @@ class LineMarks:
     def _edit(self, site: str) -> str:
         edits = [edit for edit in self._state.edits if site and names_line(edit, site)]
         return ("E" if any(edit.on for edit in edits) else "e") if edits else " "
+
+
+def _decides(state: ScreenState) -> tuple[object, ...]:
+    """What the marks come from."""
+    return state.stops, state.edits, state.outline, state.trace, state.health, state.fault

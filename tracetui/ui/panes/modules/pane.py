@@ -17,13 +17,15 @@ from tracetui.analysis.module_numbers import SortBy
 from tracetui.debugger.module_rows import ModuleRow, ancestors, first_open, layouts_of, paths_of, rows_of
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.messages import JumpToModule
+from tracetui.ui.painting.focus import PlainFocus
+from tracetui.ui.panes.modules.matching import holding, next_holding, rows_around
 from tracetui.ui.panes.modules.ran import RanModules
 from tracetui.ui.panes.modules.run_numbers import RunNumbers
 from tracetui.ui.panes.modules.strips import COMPONENTS, LineStrips
 from tracetui.ui.widgets.list_keys import TREE_KEYS
 
 
-class ModuleList(ScrollView, can_focus=True):
+class ModuleList(PlainFocus, ScrollView, can_focus=True):
     """Follows the cursor: opens the way to the current module and closes what it opened before."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = set(COMPONENTS)
@@ -32,8 +34,8 @@ class ModuleList(ScrollView, can_focus=True):
         Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),
     ]
 
-    state: reactive[ScreenState] = reactive(ScreenState())
-    line: reactive[int] = reactive(0)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+    line: reactive[int] = reactive(0, repaint=False)
     layout_shown: reactive[str] = reactive("")
     """The layout whose names stand beside the tree's; empty for none."""
     finding: reactive[bool] = reactive(False)
@@ -42,6 +44,8 @@ class ModuleList(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="modules", classes="pane")
         self._rows: list[ModuleRow] = []
+        self._lines: dict[str, int] = {}
+        """Where the line of a path is: the first, if there are several."""
         self._first: frozenset[str] = frozenset()
         self._opened: set[str] = set()
         self._followed: set[str] = set()
@@ -62,14 +66,18 @@ class ModuleList(ScrollView, can_focus=True):
             self._opened, self._followed = set(self._first), set()
             self._known, self._ran = frozenset(paths_of(state.outline)), RanModules(state.outline)
             self._build()
-        self._strips.use(state)
-        self._ran.hear(state)
+        before, fresh = self.current, state.frontier != old.frontier or old.cursor < 0 <= state.cursor
+        marks_differ, ran_more = self._strips.use(state), self._ran.hear(state)
         module = state.record.module
         self.current = module if module in self._known or self._ran.is_expert(module) else ""
         if state.cursor != old.cursor or state.trace is not old.trace:
             self._follow()
         self.numbers.follow()
-        self.refresh()
+        if marks_differ or ran_more or fresh:
+            self.refresh()
+        elif self.current != before:
+            for line in {self._lines.get(path, self.line) for path in (before, self.current)}:
+                self.refresh_line(line)
 
     def filter(self, text: str) -> None:
         """Show the modules whose path holds a text, and what is around them; all again where it is empty."""
@@ -77,33 +85,25 @@ class ModuleList(ScrollView, can_focus=True):
         self.numbers.follow()
         self._build()
         self._go(chosen)
-        self.watch_line()
+        self.bring_into_view()
 
     def matches(self, text: str) -> list[str]:
         """The paths that hold a text, in the order of the tree."""
-        return [path for path in self._paths() if text.lower() in path.lower()] if text else []
+        return holding(self._paths(), text)
 
     def find(self, text: str, start: str | None = None, by: int = 1) -> str | None:
         """Open the way to the next module after `start`, or after the line, whose path holds the text; go there.
 
         by: -1 for the one before.
         """
-        everywhere = self._paths()
-        paths = [path for path in everywhere if text.lower() in path.lower()]
-        if not paths or not text:
+        path_found = next_holding(self._paths(), text, start if start is not None else self.chosen, by)
+        if path_found is None:
             return None
-        here = start if start is not None else self.chosen
-        order = {path: index for index, path in enumerate(everywhere)}
-        at = order.get(here, -1)
-        if by > 0:
-            path_found = next((path for path in paths if order[path] > at), paths[0])
-        else:
-            path_found = next((path for path in reversed(paths) if order[path] < at), paths[-1])
         self._opened |= ancestors(path_found)
         self._build()
         self._go(path_found)
         # Where the line stands already it may still be out of sight.
-        self.watch_line()
+        self.bring_into_view()
         return path_found
 
     @property
@@ -156,6 +156,7 @@ class ModuleList(ScrollView, can_focus=True):
             return
         self._built_for = stands_for
         self._rows = self._made_rows()
+        self._lines = {row.path: line for line, row in reversed(list(enumerate(self._rows)))}
         height = len(self._rows)
         if height != self.virtual_size.height:
             # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
@@ -173,10 +174,7 @@ class ModuleList(ScrollView, can_focus=True):
             return self.numbers.ranking.rows
         if not self.filtered_by:
             return rows_of(self.state.outline, self._opened, self._ran.experts)
-        matches = self.matches(self.filtered_by)
-        around = set().union(*map(ancestors, matches)) if matches else set()
-        rows = rows_of(self.state.outline, around, self._ran.experts)
-        return [row for row in rows if row.path in around or row.path in matches]
+        return rows_around(self.matches(self.filtered_by), self.state.outline, self._ran.experts)
 
     def _follow(self) -> None:
         if self.state.cursor < 0:
@@ -189,7 +187,7 @@ class ModuleList(ScrollView, can_focus=True):
         self._go(self.current)
 
     def _go(self, path: str) -> None:
-        self.line = next((index for index, row in enumerate(self._rows) if row.path == path), self.line)
+        self.line = self._lines.get(path, self.line)
 
     @property
     def cells(self) -> int:
@@ -218,7 +216,7 @@ class ModuleList(ScrollView, can_focus=True):
         """The order of the lines is another one: the largest first, and the user on it."""
         self._build()
         self.line = 0
-        self.watch_line()
+        self.bring_into_view()
 
     def on_resize(self) -> None:
         self.numbers.follow()
@@ -227,10 +225,15 @@ class ModuleList(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         self.numbers.follow()
 
-    def watch_line(self) -> None:
+    def watch_line(self, old: int, line: int) -> None:
+        self.bring_into_view()
+        self.refresh_line(old)
+        self.refresh_line(line)
+
+    def bring_into_view(self) -> None:
+        """Scroll to the line, and to a few around it."""
         around = Region(0, self.line - 2, 1, 5)
         self.scroll_to_region(around, animate=False, x_axis=False, force=True)
-        self.refresh()
 
     def action_move(self, by: int) -> None:
         self.line = max(0, min(len(self._rows) - 1, self.line + by))
@@ -270,6 +273,7 @@ class ModuleList(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         self._plain = None
+        self._strips.forget()
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:

@@ -20,9 +20,9 @@ class RanModules:
         self._seen = 0
         self._last: Record | None = None
 
-    def hear(self, state: ScreenState) -> None:
-        """Note what has run since the last time; all of it, if this is another run."""
-        records = state.trace.records
+    def hear(self, state: ScreenState) -> bool:
+        """Note what has run since the last time, or all of it, if this is another run; whether there was any."""
+        records, seen_before = state.trace.records, (self._seen, self._last)
         if self._seen and (state.frontier < self._seen or records[self._seen - 1] is not self._last):
             self.experts, self.sites, self._seen = {}, set(), 0
         for record in records[self._seen : state.frontier]:
@@ -32,6 +32,7 @@ class RanModules:
                 self.experts.setdefault(experts, set()).add(int(number))
         self._seen = state.frontier
         self._last = records[self._seen - 1] if self._seen else None
+        return seen_before != (self._seen, self._last)
 
     def is_expert(self, path: str) -> bool:
         """Whether a path is that of one of the experts that stand on one line."""

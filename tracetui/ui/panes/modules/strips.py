@@ -27,6 +27,9 @@ COMPONENTS = frozenset({
     "modules--alarm",
 })  # fmt: skip
 
+_MOST_KEPT = 2000
+"""Lines that were drawn."""
+
 
 class LineStrips:
     """Of one tree, in its colours."""
@@ -34,13 +37,33 @@ class LineStrips:
     def __init__(self, tree: ModuleList) -> None:
         self._tree = tree
         self._marks = LineMarks()
+        self._made: dict[str, tuple[tuple[object, ...], Strip]] = {}
+        """By path what a line was made of, and the line."""
 
-    def use(self, state: ScreenState) -> None:
-        """Have the marks be those of a state."""
-        self._marks.use(state)
+    def use(self, state: ScreenState) -> bool:
+        """Have the marks be those of a state; whether any may be another one now."""
+        return self._marks.use(state)
+
+    def forget(self) -> None:
+        """Colours are others."""
+        self._made = {}
 
     def strip(self, row: ModuleRow, plain: Style, is_current: bool, chosen: bool) -> Strip:
         """plain: what all of it stands on; chosen: whether the user is on it."""
+        tree, numbers = self._tree, self._tree.numbers
+        mark = self._mark(row, is_current)
+        made_of = (
+            *(row, plain, is_current, chosen, mark, tree.has_run(row.path or "logits")),
+            *(tree.cells, tree.layout_shown, numbers.columns, numbers.of(row.path)),
+        )
+        before = self._made.get(row.path)
+        if before is None or before[0] != made_of:
+            if len(self._made) >= _MOST_KEPT:
+                self._made = {}
+            before = self._made[row.path] = made_of, self._strip(row, plain, mark, is_current, chosen)
+        return before[1]
+
+    def _strip(self, row: ModuleRow, plain: Style, mark: str, is_current: bool, chosen: bool) -> Strip:
         tree = self._tree
         width, base = tree.cells, plain + self._style_of(row, is_current, chosen)
         # The line with the cursor has a ground of its own, on which only its own colour can be read.
@@ -50,7 +73,7 @@ class LineStrips:
         left, right = fitted(row, room, tree.layout_shown, brief=bool(columns))
         gap = " " * max(0, room - len(left[0]) - len(left[1]) - len(right))
         return Strip([
-            Segment(self._mark(row, is_current), base + marked),
+            Segment(mark, base + marked),
             Segment(left[0], base),
             Segment(left[1], base + quiet),
             Segment(gap + right, base + quiet),

@@ -28,7 +28,7 @@ _NUMBERS = 8
 class WatchList(Canvas):
     """Nothing while there are no watches; looked at again whenever the cursor or the frontier has moved."""
 
-    state: reactive[ScreenState] = reactive(ScreenState())
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="watches")
@@ -46,7 +46,7 @@ class WatchList(Canvas):
         return not stood
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
-        if (state.trace, state.cursor, state.frontier) != (old.trace, old.cursor, old.frontier):
+        if self.watches and (state.trace, state.cursor, state.frontier) != (old.trace, old.cursor, old.frontier):
             self._look()
 
     def _look(self) -> None:

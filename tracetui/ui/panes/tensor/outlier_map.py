@@ -9,7 +9,8 @@ from textual.worker import get_current_worker
 
 from tracetui.debugger.readings.value_map import ValueMap, read_value_map
 from tracetui.recording.value import NotKeptError
-from tracetui.ui.panes.tensor.value_grid import NO_SUBJECT, NOT_KEPT, Subject
+from tracetui.ui.panes.tensor.subject import NO_SUBJECT, Subject
+from tracetui.ui.panes.tensor.value_grid import NOT_KEPT
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import PATIENCE
 from tracetui.ui.widgets.heatmap import Heatmap

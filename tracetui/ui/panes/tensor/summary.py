@@ -19,7 +19,7 @@ from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import count, statistic
-from tracetui.ui.widgets.canvas import PATIENCE, Canvas
+from tracetui.ui.widgets.canvas import Canvas, Patience
 from tracetui.views.cells import Line, blank, fit_end, line
 from tracetui.views.charts.histogram import histogram_lines
 from tracetui.views.finite import finite_words
@@ -97,6 +97,7 @@ class Summary(Canvas):
         self.scale: HistogramScale | None = None
         """Of the histogram, as the user chose it; None: whatever fits."""
         self._brief = False
+        self._patience = Patience(self, self._paint_without)
 
     def show_record(self, trace: Trace, record: Record) -> None:
         """Show the record's own facts and clear the last record's numbers, so that none stands beside a wrong name.
@@ -104,14 +105,15 @@ class Summary(Canvas):
         Nothing is painted for a moment: the numbers mostly come at once, and a blank between two records flickers.
         """
         self._trace, self._record, self._reading = trace, record, None
-        self.set_timer(PATIENCE, self._paint_without)
+        self._patience.begin()
 
     def _paint_without(self) -> None:
         if self._reading is None:
             self.repaint()
 
     def show_reading(self, reading: Reading) -> None:
-        self._reading = reading
+        """Show all of a record."""
+        self._trace, self._record, self._reading = reading.trace, reading.record, reading
         self.repaint()
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from textwrap import wrap
 from typing import ClassVar
@@ -12,81 +13,20 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from tracetui.analysis.axes import Axis
-from tracetui.debugger.readings.planes import Plane
-from tracetui.debugger.state import NO_RECORD
-from tracetui.recording.health import HIDING
-from tracetui.recording.record import Record
-from tracetui.recording.trace import EMPTY_TRACE, Trace
-from tracetui.recording.value import Array, NotKeptError, Value, magnitudes
 from tracetui.ui.messages import TokenChosen
+from tracetui.ui.panes.kept import Kept
+from tracetui.ui.panes.tensor.subject import NO_CHUNK, NO_SUBJECT, Chunk, Subject, read_chunk
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.widgets.canvas import PATIENCE, Canvas
+from tracetui.ui.widgets.canvas import Canvas, Patience
 from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
-from tracetui.views.place import noun
 from tracetui.views.values import NORM_CELLS, NORMS_FROM, ValueWindow, capacity, heads_of, norm_column, values_table
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
-_TOKEN_AXES = ("T", "S")
-_MOST_FOR_NORMS = 2**21
-"""Numbers of the rows around the view."""
+_MOST_KEPT = 24
 ORIGIN = "values"
 NOT_KEPT = "The values of this tensor were not kept, only its statistics (--keep, --values)."
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Subject:
-    """What the table shows: one matrix of one record, with the names of its rows and columns."""
-
-    trace: Trace
-    record: Record
-    plane: Plane
-    row_labels: tuple[str, ...] = ()
-    column_labels: tuple[str, ...] = ()
-    first: tuple[int, int] = (0, 0)
-    """The positions that the first row and column stand for, where these are tokens; else 0."""
-
-    @property
-    def has_norms(self) -> bool:
-        """Whether a row is a token, and has a size."""
-        sized = not self.record.dtype.startswith(("int", "uint", "bool")) and self.record.role not in HIDING
-        return sized and self.plane.rows.name == "T" and self.plane.columns.name != "S"
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether a row stands for a position of the prompt, or of what was generated."""
-        return self.plane.rows.name in _TOKEN_AXES or (self.plane.rows.name == "N" and len(self.trace.tokens) == 1)
-
-    @property
-    def row_name(self) -> str:
-        """What a row is: `token`, `key`, `row`."""
-        return "token" if self.plane.rows.name == "N" and self.counts_tokens else noun(self.plane.rows.name, "row")
-
-    def position(self, row: int) -> int | None:
-        """The position of the prompt that a row stands for; None where rows are no tokens."""
-        return row + self.first[0] if self.counts_tokens else None
-
-
-NO_SUBJECT = Subject(EMPTY_TRACE, NO_RECORD, Plane(Axis("", 0), Axis("", 0)))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Chunk:
-    """A part of the subject's matrix that has been read."""
-
-    subject: Subject
-    row0: int
-    column0: int
-    numbers: Array
-    missing: bool = False
-    """Whether the values were not kept, and there is nothing to read."""
-    norms: Array | None = None
-    """Of the whole rows [rows], where these are tokens and not too large."""
-
-
-NO_CHUNK = Chunk(NO_SUBJECT, 0, 0, np.zeros((0, 0), np.float32))
 
 
 class ValueGrid(Canvas, can_focus=True):
@@ -118,14 +58,20 @@ class ValueGrid(Canvas, can_focus=True):
         self._corner = (0, 0)
         self._placed_for: object = None
         """The size and matrix that the view was last moved for."""
+        self._patience = Patience(self, self._paint_without)
+        self._kept: Kept[Chunk] = Kept(_MOST_KEPT)
+        """Parts that were read lately, by record and plane."""
 
     def show_subject(self, subject: Subject) -> None:
         """Another matrix; the cell stays as far as it exists, but for another prompt."""
         if subject.trace.tokens != self._subject.trace.tokens:
             self.cell = (0, 0)
         self._subject, self._asked = subject, NO_CHUNK
+        if (kept := self._kept.of(subject.trace, subject.of)) is not None:
+            self._chunk = replace(kept, subject=subject)
+        else:
+            self._patience.begin()
         self._place(*self.cell)
-        self.set_timer(PATIENCE, self._paint_without)
 
     def _paint_without(self) -> None:
         if self._chunk.subject is not self._subject:
@@ -158,8 +104,19 @@ class ValueGrid(Canvas, can_focus=True):
             return None
         return float(chunk.numbers[down, across])
 
+    def keep(self, chunk: Chunk) -> None:
+        """A part of another matrix was read ahead."""
+        self._kept.add(chunk.subject.trace, chunk.subject.of, chunk)
+
+    def reading_of(self, subject: Subject) -> Callable[[], Chunk] | None:
+        """The work that reads what would be seen of another matrix first; None where it was read lately."""
+        if not self.size or self._kept.of(subject.trace, subject.of) is not None:
+            return None
+        return partial(read_chunk, subject, *self._around(subject))
+
     def _show(self, chunk: Chunk) -> None:
         self._chunk = chunk
+        self.keep(chunk)
         self.repaint()
         self.post_message(self.CellShown())
 
@@ -222,13 +179,17 @@ class ValueGrid(Canvas, can_focus=True):
         subject = self._subject
         if subject is NO_SUBJECT or not self.size or self._covers(self._chunk) or self._covers(self._asked):
             return
-        rows, columns = self._room()
-        top, left = max(0, self._corner[0] - _MARGIN_ROWS), max(0, self._corner[1] - _MARGIN_COLUMNS)
-        down = slice(top, min(subject.plane.shape[0], self._corner[0] + rows + _MARGIN_ROWS))
-        across = slice(left, min(subject.plane.shape[1], self._corner[1] + columns + 1 + _MARGIN_COLUMNS))
-        self._asked = Chunk(subject, top, left, np.broadcast_to(np.float32(0), _span(down, across)))
-        work = partial(_read, subject, down, across)
+        down, across = self._around(subject)
+        self._asked = Chunk(subject, down.start, across.start, np.broadcast_to(np.float32(0), _span(down, across)))
+        work = partial(read_chunk, subject, down, across)
         read_in_background(self, "values", work, self._show, lambda: self._subject, holds_paint=self.is_on_screen)
+
+    def _around(self, subject: Subject) -> tuple[slice, slice]:
+        """Rows and columns of a matrix around the view, as far as it has them."""
+        (rows, columns), (height, width) = self._room(), subject.plane.shape
+        top, left = max(0, self._corner[0] - _MARGIN_ROWS), max(0, self._corner[1] - _MARGIN_COLUMNS)
+        bottom, right = self._corner[0] + rows + _MARGIN_ROWS, self._corner[1] + columns + 1 + _MARGIN_COLUMNS
+        return slice(min(top, height), min(height, bottom)), slice(min(left, width), min(width, right))
 
     def _covers(self, chunk: Chunk) -> bool:
         if chunk.subject is not self._subject or chunk.missing:
@@ -267,26 +228,6 @@ class ValueGrid(Canvas, can_focus=True):
         norms = None if chunk.norms is None else chunk.norms[row - chunk.row0 :][:rows]
         beside = norm_column(norms, heads_of(window, height), height, inks)
         return [[*left, *right] for left, right in zip(lines, beside, strict=True)]
-
-
-def _read(subject: Subject, rows: slice, columns: slice) -> Chunk:
-    value = subject.trace.value(subject.record)
-    try:
-        numbers = subject.plane.read(value, rows, columns)
-        return Chunk(subject, rows.start, columns.start, numbers, norms=_row_norms(subject, value, rows))
-    except NotKeptError:
-        return Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True)
-
-
-def _row_norms(subject: Subject, value: Value, rows: slice) -> Array | None:
-    """Of whole rows [rows], in float64; None where they are no tokens, or too many numbers to read for it."""
-    width = subject.plane.shape[1]
-    if not subject.has_norms or width * (rows.stop - rows.start) > _MOST_FOR_NORMS:
-        return None
-    wide = magnitudes(subject.plane.read(value, rows, slice(0, width))).astype(np.float64)  # [rows, columns]
-    with np.errstate(over="ignore", invalid="ignore"):
-        norms: Array = np.sqrt(np.square(wide).sum(axis=1))
-    return norms
 
 
 def _span(rows: slice, columns: slice) -> tuple[int, int]:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.reactive import reactive
-from textual.widget import Widget
 
 from tracetui.debugger.session import NO_PREVIEW, Module
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.text import size, visible
 from tracetui.ui.panes.tensor.prompt_preview import preview_rows, preview_warnings
+from tracetui.ui.widgets.state_text import StateText
 from tracetui.views.run.plan import peak_of
 
 _ROOMY = 60
 
 
-class Welcome(Widget):
+class Welcome(StateText):
     """Name and facts of the model, the memory plan once it is known, the notes, and what to press."""
-
-    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self, offer: StartPage) -> None:
         super().__init__(id="welcome")
         self._offer = offer
 
-    def render(self) -> Content:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        """Behind the first record it is hidden."""
+        if state.cursor < 0:
+            super().watch_state(old, state)
+
+    def content(self) -> Content:
         offer, state = self._offer, self.state
         preview = _preview(state)
         parts = [

@@ -1,0 +1,1 @@
+"""Tests of how little is drawn."""

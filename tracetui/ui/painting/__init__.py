@@ -1,0 +1,1 @@
+"""How little is drawn when something changes."""
