@@ -183,7 +183,9 @@ class StandIn(TorchFunctionMode):
         }
         # It takes no stream but torch's own.
         unmarked = patch.object(torch.Tensor, "record_stream", lambda tensor, stream: None, create=True)
-        with patch.multiple(torch.cuda, **known), unmarked, self:
+        # Of a GPU that is there torch would say that it has been begun with.
+        elsewhere = patch("tracetui.tracer.capture.snapshots.is_all_on_the_processor", lambda: False)
+        with patch.multiple(torch.cuda, **known), unmarked, elsewhere, self:
             yield self
 
     @contextmanager

@@ -21,6 +21,7 @@ from tests.tracer.latent_models import tiny
 from tests.tracer.mixture_models import tiny_mixture
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
 from tests.tracer.recipes import recipe
+from tests.tracer.test_readable import Odd, nested, quantised
 from tests.tracer.tiers import differences, recorded
 from tracetui.debugger.session import until_end
 from tracetui.expr.edit_log import EditLog
@@ -35,6 +36,7 @@ from tracetui.tracer.call import record_call, record_module
 from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.snapshots import Snapshots
+from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.deferred.pass_log import PassLog
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
@@ -288,6 +290,36 @@ def test_a_table_with_nan_is_named_while_its_rows_are_made(monkeypatch: pytest.M
     traces.append(trace_recipe(made, ids=(5, 8, 299, 3)))
     assert traces[0].bad_weights == traces[1].bad_weights
     assert traces[0].bad_weights["model.embed_tokens"]
+
+
+class Grows(nn.Module):
+    """Computes with gradients, whatever its caller says, and writes to what it returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            hidden = self.first(x)
+            made: torch.Tensor = self.last(hidden.mul_(2))
+            return made
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(Odd(makes) for makes in (torch.Tensor.to_sparse, nested, quantised, lambda x: x.to("meta"))),
+        Odd(lambda x: torch.vmap(nn.Identity())(x)),
+        Grows(),
+    ],
+)
+def test_what_can_not_be_read_or_needs_gradients_is_told_of_both_ways(model: nn.Module) -> None:
+    inputs = {"x": torch.ones(2, 4, 4)}
+    at_once, later = recorded(model, inputs, later=False), recorded(model, inputs, later=True)
+    assert not list(differences(at_once, later))
+    assert not any(value.captured.requires_grad for value in later[0].values if isinstance(value, TorchValue))
 
 
 class Discards(nn.Module):

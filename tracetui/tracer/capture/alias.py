@@ -17,11 +17,26 @@ Capture = Callable[[torch.Tensor], torch.Tensor]
 
 def capture_function() -> Capture:
     """The cheapest way here to keep a tensor's present values; asked for by the thread that runs the model."""
+    if is_all_on_the_processor():
+        return _of_the_processor()
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return _shared_on_the_processor if _has_other_devices() else _of_the_processor()
+        return _shared_on_the_processor
     # A write to what is shared copies on the default stream: it would not wait for what another one is still computing.
     shares = torch.cuda.current_stream() == torch.cuda.default_stream() and _lazy_clone_works("cuda")
     return _of_the_processor() if shares else _shared_on_the_processor
+
+
+def sharing_function() -> Capture:
+    """The same for what lies in the processor's memory, without a question more.
+
+    What is captured may need gradients still. Raises RuntimeError for what can't be shared.
+    """
+    return torch._lazy_clone if _lazy_clone_works("cpu") else _copied
+
+
+def is_all_on_the_processor() -> bool:
+    """Whether no tensor with values can lie anywhere else yet."""
+    return not torch.cuda.is_initialized() and not _has_other_devices()  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -57,7 +57,7 @@ class Captures:
 
         shared: a mask is; one tensor goes through every layer of a pass.
         """
-        if self.snapshots.values and (ready := self.snapshots.value(tensor)) is not None:
+        if self.snapshots.versions and (ready := self.snapshots.value(tensor)) is not None:
             return ready
         wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)
@@ -87,7 +87,7 @@ class Captures:
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
         """Whether no element of a tensor is NaN or infinite; its value, once captured, knows the answer."""
-        ready = self.snapshots.value(tensor) if self.snapshots.values else None
+        ready = self.snapshots.value(tensor) if self.snapshots.versions else None
         known = ready or _known(tensor, self._recent, wanted=False)
         if known is not None:
             return all_finite(known)

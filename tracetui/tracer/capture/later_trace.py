@@ -20,6 +20,7 @@ def later_trace(
     fill = Once(describe)
     return replace(
         trace,
+        complete=True,
         run=replace(trace.run, recipe=dict(trace.run.recipe), notes=LaterSequence(notes, fill)),
         records=LaterSequence(trace.records, fill),
         values=LaterSequence(trace.values, fill, ahead),

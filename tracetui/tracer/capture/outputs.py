@@ -50,6 +50,11 @@ def unseen(output: Any) -> str:
     return next((names for each in _nested(output) if (names := _own_tensors(each))), "")
 
 
+def holds_tensors_alone(output: Any) -> bool:
+    """Whether an output is a mapping of tensors, as most models' own is where they keep no cache."""
+    return isinstance(output, Mapping) and all(each is None or type(each) is torch.Tensor for each in output.values())
+
+
 def _logits(output: Any) -> torch.Tensor | None:
     logits = getattr(output, "logits", None)
     return logits if isinstance(logits, torch.Tensor) else None

@@ -8,7 +8,8 @@ import torch
 
 from tracetui.recording.record import layer_path
 
-_stands_for_many = torch._C._functorch.is_functorch_wrapped_tensor
+stands_for_many = torch._C._functorch.is_functorch_wrapped_tensor
+"""Whether a tensor is what one of torch.func's transforms computes with in place of many, and gone when that is."""
 _NESTED = "is nested"
 """Packed rows of different lengths."""
 
@@ -17,7 +18,7 @@ def is_readable(value: object) -> TypeGuard[torch.Tensor]:
     """Whether something is a tensor of which there is something to record."""
     if type(value) is torch.Tensor and value.layout is torch.strided and not value.is_nested:
         # Nearly all there are; what a subclass answers to is asked below.
-        return not (value.is_meta or value.is_quantized or _stands_for_many(value))
+        return not (value.is_meta or value.is_quantized or stands_for_many(value))
     return isinstance(value, torch.Tensor) and not unreadable(value)
 
 
@@ -44,7 +45,7 @@ def unreadable(tensor: torch.Tensor) -> str:
         if tensor.layout is not torch.strided:
             return "is sparse"
         # Inside torch.func's transforms: a stand-in for many tensors, gone when the transform is.
-        return "stands for many in torch.func" if _stands_for_many(tensor) else ""
+        return "stands for many in torch.func" if stands_for_many(tensor) else ""
     except Exception:
         # A subclass whose own code answers.
         return "doesn't let itself be looked at"

@@ -273,14 +273,14 @@ class Recorder:
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
         if self.when_asked is not None:
-            return replace(self._closed_when_asked(self.when_asked, notes), complete=True)
+            return self._closed_when_asked(self.when_asked, notes)
         self.settle()
         self.forget()
         closed = self.trace.closed()
         return replace(closed, run=replace(closed.run, notes=self._told(notes)), complete=True)
 
     def _closed_when_asked(self, describe: Callable[[], None], notes: Sequence[str]) -> Trace:
-        """The same, described when somebody looks into it."""
+        """The trace of a whole run, described when somebody looks into it."""
         told: list[str] = []
         self.when_asked = None
         work = (describe, lambda: told.extend(self._told(notes)))

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from tracetui.native.statistics import first_not_finite
-from tracetui.tracer.capture.alias import capture_function
-from tracetui.tracer.capture.readable import is_readable
+from tracetui.tracer.capture.alias import capture_function, is_all_on_the_processor, sharing_function
+from tracetui.tracer.capture.readable import is_readable, stands_for_many
 from tracetui.tracer.capture.statistics import floats_in
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
@@ -18,6 +18,8 @@ from tracetui.tracer.ranks.places import Places
 
 LOOKED_AT = 2**20
 """Bytes that are looked at for NaN in one call: so few that they are in the processor's cache still."""
+_LITTLE = 2**26
+"""Bytes of snapshots beside which as much of the model's own may stay."""
 NONE = -1
 """The number of a tensor of which there is no snapshot."""
 
@@ -26,19 +28,28 @@ class Snapshots:
     """Values of what is described later, where what they captured stands for it. Used by the model's thread alone.
 
     A snapshot shares the memory of its tensor, which is kept until `forget`, so that no other takes its identity.
+
+    Between two kernels of the model nothing is in the processor's caches, code least of all: there no more is done than
+    must be, and what else belongs to a snapshot is made for all of them when somebody asks.
     """
 
     def __init__(self, store: ValueStore) -> None:
         self._store = store
-        self._capture = capture_function()
+        self._capture, self._share = capture_function(), sharing_function()
         self.known: dict[int, int] = {}
         """The numbers of tensors, by their identity."""
         self._tensors: list[torch.Tensor] = []
         """By their numbers; that of a tensor written to since is another."""
         self.versions: list[int] = []
         """And which of their versions it was."""
-        self.values: list[TorchValue] = []
+        self._captured: list[torch.Tensor] = []
         """By their numbers, which are given in order."""
+        self._values: list[TorchValue] = []
+        """The same; those of the newest are made when somebody asks."""
+        self._all_near = is_all_on_the_processor()
+        """Whether no tensor lies anywhere else."""
+        self.are_odd = False
+        """Whether any of them are of a kind whose numbers can't be read."""
         self._numbers: dict[int, int] = {}
         """By the identity of what they captured; those of the newest are added when somebody asks."""
         self.bases: dict[int, int] = {}
@@ -57,6 +68,13 @@ class Snapshots:
         """The numbers of those in which something isn't."""
         self.unseen_bytes = 0
         """Of the values that nobody has looked at yet."""
+
+    @property
+    def values(self) -> list[TorchValue]:
+        """By their numbers."""
+        if len(self._values) < len(self._captured):
+            self._make_values()
+        return self._values
 
     def look(self, late: bool, holds: Callable[[], bool]) -> None:
         """late: nobody needs to know at once what isn't finite, so that several may be looked at together.
@@ -78,8 +96,8 @@ class Snapshots:
 
     def instead(self, numbers: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """What stands for tensors with these numbers until they are described: their snapshots, or themselves."""
-        pairs = zip(numbers, tensors, strict=True)
-        return [tensor if number == NONE else self.values[number].captured for number, tensor in pairs]
+        pairs, values = zip(numbers, tensors, strict=True), self.values
+        return [tensor if number == NONE else values[number].captured for number, tensor in pairs]
 
     def value(self, tensor: torch.Tensor) -> TorchValue | None:
         """What is recorded of a snapshot, or of a tensor that has one; None of all else."""
@@ -110,25 +128,25 @@ class Snapshots:
     def are_finite(self) -> bool:
         """Whether all values are; afterwards each of them knows. Those of a device are waited for."""
         self._store.copies.finish()
-        numbers = range(self._looked_at, len(self.values))
-        self._looked_at, self.unseen_bytes = len(self.values), 0
+        numbers = range(self._looked_at, len(self._captured))
+        self._looked_at, self.unseen_bytes = len(self._captured), 0
         return self.look_at(numbers)
 
     def look_at(self, numbers: Iterable[int]) -> bool:
         """Whether nothing is known not to be finite once somebody has looked at these values too."""
-        waiting, places = list[int](), list[int]()
+        waiting, places, values = list[int](), list[int](), self.values
         for number in numbers:
-            value = self.values[number]
+            value = values[number]
             if not value.is_looked_at and (row := floats_in(value.captured)) is not None:
                 waiting.append(number)
                 places += row
             elif not value.all_finite():
                 self.not_finite.add(number)
         if waiting and first_not_finite(array("q", places)) != len(waiting):
-            self.not_finite.update(number for number in waiting if not self.values[number].all_finite())
+            self.not_finite.update(number for number in waiting if not values[number].all_finite())
         else:
             for number in waiting:
-                self.values[number].finite = True
+                values[number].finite = True
         return not self.not_finite
 
     @property
@@ -152,7 +170,7 @@ class Snapshots:
         """Whether the first and the last row of each of these values is; of one that lies in no rows, all of it."""
         places, others = list[int](), list[int]()
         for number in numbers:
-            tensor = self.values[number].captured
+            tensor = self._captured[number]
             row, width = floats_in(tensor), tensor.shape[-1] if tensor.dim() else 1
             if row is None or not tensor.is_contiguous():
                 others.append(number)
@@ -161,12 +179,14 @@ class Snapshots:
             places += address, min(width, count), kind
             places += address + max(0, count - width) * tensor.itemsize, min(width, count), kind
         finite = not places or first_not_finite(array("q", places)) == len(places) // 3
-        return finite and self.look_at(others)
+        return finite and (not others or self.look_at(others))
 
     def let_go(self) -> None:
         """No tensor of the model's comes by any more, and nothing of it is described yet."""
         self._store.copies.let_go()
         self.known.clear()
+        if self.unseen_bytes < _LITTLE:
+            return
         # Of the others nothing is kept that the snapshots don't share. To free them all takes as long as a few layers.
         kept = zip(self._tensors, self.versions, strict=True)
         self._tensors = [tensor for tensor, version in kept if tensor._version == version]
@@ -174,7 +194,7 @@ class Snapshots:
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self.known.clear()
-        self.values = []
+        self._captured, self._values, self.are_odd = [], [], False
         self._tensors.clear()
         self.versions.clear()
         for held in (self._numbers, self.bases, self.themselves, self._views):
@@ -184,7 +204,29 @@ class Snapshots:
 
     def _taken(self, tensor: torch.Tensor) -> int:
         identity = id(tensor)
-        if identity in self._numbers or identity in self.themselves or not is_readable(tensor):
+        if identity in self._numbers or identity in self.themselves:
+            return NONE
+        if not self._all_near or type(tensor) is not torch.Tensor or self.places is not None:
+            return self._taken_anywhere(tensor)
+        if stands_for_many(tensor):
+            return NONE
+        try:
+            version, captured = tensor._version, self._share(tensor)
+            size = captured.nbytes
+        except RuntimeError:
+            return self._taken_anywhere(tensor)
+        if size > self._store.left and not self._store.may_hold_more(size):
+            return NONE
+        self._store.left -= size
+        number = self._numbered(tensor, captured, version)
+        self.unseen_bytes += size
+        if not self._looks_late:
+            self._look_now(number)
+        return number
+
+    def _taken_anywhere(self, tensor: torch.Tensor) -> int:
+        """The same of a tensor that may lie on a device, or be of any kind."""
+        if not is_readable(tensor):
             return NONE
         try:
             version = tensor._version
@@ -197,25 +239,41 @@ class Snapshots:
         size = captured.nbytes
         if not self._store.takes(size):
             return NONE
-        number, late = len(self.values), self._looks_late
+        number, late = self._numbered(tensor, captured, version), self._looks_late
         if captured.is_cpu:
-            self.values.append(TorchValue(captured))
             self.unseen_bytes += size
         else:
-            # Looked at on its way to the processor's memory.
-            self.values.append(self._store.copies.value(captured))
+            # Looked at on its way to the processor's memory, where it is sent at once.
+            self._make_values()
             late = late or not self._holds()
-        self._tensors.append(tensor)
-        self.versions.append(version)
-        self.known[identity] = number
         if not late:
             self._look_now(number)
         if self.places is not None:
             self.places.stands_for(captured, tensor)
+        return number
+
+    def _numbered(self, tensor: torch.Tensor, captured: torch.Tensor, version: int) -> int:
+        number = len(self._captured)
+        self._captured.append(captured)
+        self._tensors.append(tensor)
+        self.versions.append(version)
+        self.known[id(tensor)] = number
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():
             self._is_view(number, base)
         return number
+
+    def _make_values(self) -> None:
+        for captured in self._captured[len(self._values) :]:
+            plain = captured.detach() if captured.requires_grad else captured
+            if not is_readable(plain):
+                # Never recorded, and not to be looked at.
+                self._values.append(TorchValue(plain))
+                self._values[-1].finite = self.are_odd = True
+            elif plain.is_cpu:
+                self._values.append(TorchValue(plain))
+            else:
+                self._values.append(self._store.copies.value(plain))
 
     def _look_now(self, number: int) -> None:
         self._looked_at, self.unseen_bytes = number + 1, 0

@@ -40,9 +40,10 @@ class ValueStore:
         may_hold: whether a device has room for all that a pass records.
         """
         self._ask = memory if callable(memory) and room.memory is None else None
-        self._memory = UNASKED if callable(memory) else memory
+        self.left = UNASKED if callable(memory) else memory
+        """Bytes of values that may still lie in memory, as far as anybody has asked."""
         if room.memory is not None:
-            self._memory = room.memory
+            self.left = room.memory
         self._room = room
         self._file: SpillFile | None = None
         self.copies = HostCopies()
@@ -60,7 +61,7 @@ class ValueStore:
         self._lost += lost
         if self._room.memory is not None:
             held = {id(value): value.nbytes for value in values if isinstance(value, TorchValue)}
-            self._memory = max(0, self._memory - sum(held.values()))
+            self.left = max(0, self.left - sum(held.values()))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,14 +73,18 @@ class ValueStore:
 
     def takes(self, size: int) -> bool:
         """Whether so many bytes more fit into memory; if they do, they are taken."""
-        if size > self._memory and self._ask is not None:
-            # Half of what is free: of what lies there already, the other half is missing.
-            self._memory = max(0, self._ask() - (UNASKED - self._memory) // 2)
-            self._ask = None
-        if size > self._memory:
+        if size > self.left and not self.may_hold_more(size):
             return False
-        self._memory -= size
+        self.left -= size
         return True
+
+    def may_hold_more(self, size: int) -> bool:
+        """Whether so many bytes more fit into memory once somebody asks how much there is."""
+        if self._ask is not None:
+            # Half of what is free: of what lies there already, the other half is missing.
+            self.left = max(0, self._ask() - (UNASKED - self.left) // 2)
+            self._ask = None
+        return size <= self.left
 
     def put(self, captured: torch.Tensor) -> Value:
         """The value in the best place that has room for it."""

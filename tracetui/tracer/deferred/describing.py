@@ -22,8 +22,6 @@ ROUTED, EXPERT_BEGAN, EXPERT_ENDED = range(8, 11)
 """What a step is: a module began on one tensor, or on several; it returned one under its own path, or whatever under a
 name; and so on."""
 BEGINNINGS, ENDS = (BEGAN, BEGAN_WITH), (ENDED, RETURNED)
-NOTHING = -2
-"""In place of a tensor's number: a module began on none that holds floats."""
 WIDTH = 4
 """Each step is this many items of a log: what it is, whom it is about, the numbers of its tensors, and when it was."""
 Log = list[Any]
@@ -59,7 +57,8 @@ class Describing:
     @property
     def begins_pass(self) -> bool:
         """Whether a pass begins of which nobody asks for more than its records."""
-        plain = not self._edits.edits and self.gate.asks_health_alone and not self.snapshots.themselves
+        taken = not self.snapshots.themselves and not self.snapshots.are_odd
+        plain = not self._edits.edits and self.gate.asks_health_alone and taken
         return (
             plain
             and self.recorder.places is None
@@ -79,8 +78,10 @@ class Describing:
         return [values[number].captured for number in numbers]
 
     def _began(self, site: ModuleSite, number: int, at: float) -> None:
-        given = () if number == NOTHING else (self.snapshots.values[number].captured,)
-        self._modules.begin(site, given, bool(given), at)
+        given = self.snapshots.values[number].captured
+        # Ids aren't what a module computes with.
+        floats = (given,) if given.is_floating_point() else ()
+        self._modules.begin(site, floats, bool(floats), at)
 
     def _began_with(self, site: ModuleSite, numbers: tuple[int, ...], at: float) -> None:
         states_first, *given = numbers

@@ -27,7 +27,7 @@ from tracetui.tracer.deferred.pass_log import PassLog
 from tracetui.tracer.deferred.pass_plan import PassPlans
 from tracetui.tracer.deferred.unchanged import UnchangedModules
 from tracetui.tracer.hooks.bad_weights import OwnWeights
-from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors
+from tracetui.tracer.hooks.module_inputs import given_floats
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.module_watch import output_name
 from tracetui.tracer.hooks.pass_context import Pass
@@ -122,7 +122,7 @@ class DeferringObserver:
             if number == NONE or self._versions[number] != tensor._version:
                 number = self._number(tensor) if type(tensor) is torch.Tensor else NONE
             if number != NONE and not self._not_finite:
-                self._steps += steps.BEGAN, site, number if tensor.is_floating_point() else steps.NOTHING, at
+                self._steps += steps.BEGAN, site, number, at
                 for begin in site.begins:
                     begin(site.path, module, args, kwargs)
                 return
@@ -132,10 +132,10 @@ class DeferringObserver:
         self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], at: float
     ) -> None:
         """The same, whatever it is given."""
-        tensors = float_tensors(args, kwargs)
+        tensors, starts_with_floats = given_floats(args, kwargs)
         self._given_several.add(site.facts)
         numbers = self.log.numbers(tensors)
-        states_first = site.facts.is_leaf or begins_with_floats(args, kwargs)
+        states_first = site.facts.is_leaf or starts_with_floats
         recorded = numbers[: site.inputs] if states_first else ()
         if self.log.calm and NONE not in numbers and self._snapshots.are_sound(recorded):
             self._steps += steps.BEGAN_WITH, site, (states_first, *numbers), at
@@ -152,8 +152,10 @@ class DeferringObserver:
             self._recorder.note("what modules do in threads of the model's own is not recorded")
             return None
         at = perf_counter() - self._gate.waited - self._clock.uncounted_seconds
-        if self.log.calm and type(output) is torch.Tensor and not site.may_route:
-            number = self._number(output)
+        # Attention returns one tensor beside probabilities that nobody asked for.
+        alone = output[0] if type(output) is tuple and len(output) == 2 and output[1] is None else output
+        if self.log.calm and type(alone) is torch.Tensor and not (site.may_route or site.hands_on):
+            number = self._number(alone)
             if number != NONE and not self._not_finite and self._gate.is_calm and self._edits.idle:
                 self._steps += steps.ENDED, site, number, at
                 if self._snapshots.unseen_bytes > self.log.looked_after or at > self.log.overdue:

@@ -173,9 +173,8 @@ class _PassPlan:
     def _sources(self, values: Sequence[TorchValue], base: int) -> Iterator[tuple[torch.Tensor, int]]:
         """What tensors are known by to whom they are given next: the caller's, and those that were recorded."""
         given = cast("Any", self.numbers[0])
-        yield from (
-            (values[number].captured, CALLERS) for number in _seen_as_they_are(self.kinds[0], given) if number >= 0
-        )
+        tensors = [values[number].captured for number in _seen_as_they_are(self.kinds[0], given)]
+        yield from ((tensor, CALLERS) for tensor in tensors if tensor.is_floating_point())
         for index, planned in enumerate(self.records, base):
             if not planned.site.endswith(":mask"):
                 yield values[planned.number].captured, index

@@ -56,22 +56,21 @@ def _recorded(recorder: Recorder, site: ModuleSite, frame: Frame, depth: int, te
     return recorder.record(site.input_site, tensor, depth=depth, parent=frame.path, call=call, part=place).index
 
 
-def begins_with_floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the first tensor that a module is given are hidden states, and not ids beside a mask."""
+def given_floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[torch.Tensor], bool]:
+    """What a module computes with: the floating-point tensors among its arguments, those in lists among them too.
+
+    And whether the first tensor of all is one, as hidden states are, and ids beside a mask aren't.
+    """
+    floats: list[torch.Tensor] = []
+    starts_with_floats: bool | None = None
     for value in (*args, *kwargs.values()):
         if isinstance(value, torch.Tensor):
-            return value.is_floating_point()
-    return False
-
-
-def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
-    """What a module computes with: the floating-point tensors among its arguments, those in lists among them too."""
-    found: list[torch.Tensor] = []
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, torch.Tensor):
-            if value.is_floating_point():
-                found.append(local_tensor(value))
+            is_float = value.is_floating_point()
+            if is_float:
+                floats.append(value if type(value) is torch.Tensor else local_tensor(value))
+            if starts_with_floats is None:
+                starts_with_floats = is_float
         elif isinstance(value, _LISTS):
             tensors = (item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point())
-            found += map(local_tensor, tensors)
-    return found
+            floats += map(local_tensor, tensors)
+    return floats, bool(starts_with_floats)

@@ -12,13 +12,13 @@ from torch import nn
 
 from tracetui.recording.value import Value
 from tracetui.text import visible
-from tracetui.tracer.capture.outputs import tensors_in, unseen, with_others
+from tracetui.tracer.capture.outputs import holds_tensors_alone, tensors_in, unseen, with_others
 from tracetui.tracer.capture.readable import is_readable, left_out
 from tracetui.tracer.capture.values import is_finite_value
 from tracetui.tracer.hooks.bad_weights import bad_weights, with_kinds
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.frames import Frame
-from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors, input_records
+from tracetui.tracer.hooks.module_inputs import given_floats, input_records
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.pass_context import Pass, weights_there
 from tracetui.tracer.lens import Lens
@@ -52,7 +52,8 @@ class ModuleWatch:
         if get_ident() != self._thread or kwargs is None:
             return
         at = self._clock.now()
-        self.begin(site, float_tensors(args, kwargs), site.facts.is_leaf or begins_with_floats(args, kwargs), at)
+        floats, starts_with_floats = given_floats(args, kwargs)
+        self.begin(site, floats, site.facts.is_leaf or starts_with_floats, at)
         if not self._edits.idle:
             self._editor.given(site.path, args, kwargs)
         for begin in site.begins:
@@ -91,7 +92,7 @@ class ModuleWatch:
             return [output]
         if type(output) is tuple and all(each is None or type(each) is torch.Tensor for each in output):
             return [each for each in output if each is not None]
-        if left := unseen(output):
+        if not holds_tensors_alone(output) and (left := unseen(output)):
             name = site.path or output_name(output)
             self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
         return [self._recorder.local(each) for each in tensors_in(output, whole=bool(site.path))]
