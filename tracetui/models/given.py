@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -204,7 +204,13 @@ def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[t
         places = torch.arange(1, ids.shape[1] + 1, device=mask.device)  # [T]
         lengths = ((mask != 0) * places).amax(dim=1).tolist()
     rows = zip(ids.tolist(), lengths, strict=True)
-    return tuple(tuple(Token(token_id, b"") for token_id in row[:length]) for row, length in rows)
+    return tuple(tuple(map(_unread, row[:length])) for row, length in rows)
+
+
+@lru_cache(2**12)
+def _unread(token_id: int) -> Token:
+    """A token of which only the id is known."""
+    return Token(token_id, b"")
 
 
 def described(model: nn.Module, known: KnownModel | None = None, wrapper: nn.Module | None = None) -> RunInfo:

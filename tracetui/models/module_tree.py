@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter, methodcaller
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
@@ -81,11 +82,12 @@ class Fingerprint:
         """The classes of modules, their parts, and what else they may have been given."""
         own = [module.__dict__ for module in modules]
         parts = [held if type(held := each.get("_modules")) is dict else _NONE for each in own]
+        with_parts = [each for each in parts if each]
         return (
             [module.__class__ for module in modules],
             [*map(len, parts)],
-            [*chain.from_iterable(parts)],
-            [id(held) for each in parts if each for held in each.values()],
+            [*chain.from_iterable(with_parts)],
+            [*map(id, chain.from_iterable(map(_VALUES, with_parts)))],
             [_given(each) for each in own if "config" in each or "forward" in each or each.get(INSTEAD)],
         )
 
@@ -96,16 +98,19 @@ class Fingerprint:
         """
         own = [module.__dict__ for module in modules]
         parameters = [each.get("_parameters", _NONE) for each in own]
-        there = [weight for each in parameters if each for weight in each.values() if weight is not None]
-        buffers = [each["_buffers"] for each in own if each.get("_buffers")]
+        weights = [*chain.from_iterable(map(_VALUES, filter(None, parameters)))]
+        there = [weight for weight in weights if weight is not None]
+        buffers = chain.from_iterable(map(_VALUES, filter(None, map(_BUFFERS, own))))
         return (
             [*map(len, parameters)],
-            [id(held) for each in parameters if each for held in each.values()],
-            [None if self._may_be_lazy and is_lazy(each) else each.shape for each in there],
-            [each.is_meta for each in chain(there, *(each.values() for each in buffers)) if each is not None],
+            [*map(id, weights)],
+            [None if is_lazy(each) else each.shape for each in there] if self._may_be_lazy else [*map(_SHAPE, there)],
+            [*map(_IS_META, there), *[each.is_meta for each in buffers if each is not None]],
         )
 
 
+_VALUES, _BUFFERS = methodcaller("values"), methodcaller("get", "_buffers")
+_SHAPE, _IS_META = attrgetter("shape"), attrgetter("is_meta")
 _NONE: Mapping[str, Any] = {}
 """Of a script module, whose parts are kept otherwise."""
 

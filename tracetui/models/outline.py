@@ -23,7 +23,7 @@ from tracetui.models.checkpoints.layouts import LAYOUTS, Naming, naming
 from tracetui.models.checkpoints.tree import checkpoint_tree, signature
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.pass_through import PassThrough
-from tracetui.models.weights.experts import configured_experts, experts_per_token
+from tracetui.models.weights.experts import configured_experts, experts_per_token, may_have_experts
 from tracetui.recipe import Layers, Recipe
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
 def outline_of_module(known: KnownModel) -> Module:
     """The tree of a module that exists already: a model of transformers with its checkpoint's names, else its own."""
     model, made = known.model, known.once(_outlines)
-    config = getattr(model, "config", None)
-    counts = experts_per_token(config), configured_experts(config)
+    counts: _Counts = (None, None)
+    if known.once(_may_have_experts):
+        config = getattr(model, "config", None)
+        counts = experts_per_token(config), configured_experts(config)
     if counts not in made:
         made[counts] = _outline_of_module(model)
     return made[counts]
@@ -55,6 +57,11 @@ def outline_of_module(known: KnownModel) -> Module:
 
 _Counts = tuple[int | None, int | None]
 """How many experts a token uses, of how many: it may be changed in the configuration."""
+
+
+def _may_have_experts(modules: Mapping[str, nn.Module]) -> bool:
+    """Whether any parameters may be those of experts, of which a token uses some."""
+    return any("experts" in path or may_have_experts(module) for path, module in modules.items())
 
 
 def _outlines(modules: Mapping[str, nn.Module]) -> dict[_Counts, Module]:

@@ -16,7 +16,11 @@ _LEAST = 2**19
 
 def run_in_parts(work: Callable[[int, int], object], counts: Sequence[int]) -> None:
     """Call `work(first, end)` for ranges of rows that hold about as many elements; counts: of each row."""
-    (first, end), *others = _parts(counts, min(usable_threads(), sum(counts) // _LEAST))
+    most = sum(counts) // _LEAST
+    if most < 2:
+        work(0, len(counts))
+        return
+    (first, end), *others = _parts(counts, min(usable_threads(), most))
     threads = [Thread(target=work, args=part) for part in others]
     for thread in threads:
         thread.start()

@@ -53,9 +53,10 @@ def is_watched_call_code(code: object) -> bool:
 def may_be_watched(module: nn.Module) -> bool:
     """Whether a module's own attribute decides how it is called, and it has no hooks of its own."""
     own = module.__dict__
-    hooked = own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+    if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+        return False
     kind: Any = module.__class__
-    return not hooked and own.get(INSTEAD) is None and _is_called_plainly(kind)
+    return own.get(INSTEAD) is None and _is_called_plainly(kind)
 
 
 @cache

@@ -130,7 +130,10 @@ class _Together:
             return None
         for place, (living, dtype) in enumerate(self._weights):
             weight = living()
-            if weight is None or weight.dtype is not dtype or not _lies_in_a_row(weight):
+            # Asked here, as of each weight of a model nothing takes long.
+            if weight is None or weight.dtype is not dtype:
+                return None
+            if not weight.is_cpu or not weight.is_contiguous() or weight.is_neg():
                 return None
             # The address to be read by: for one to be written to torch would copy what a record shares.
             rows[4 * place] = weight.const_data_ptr()  # type: ignore[attr-defined]

@@ -62,8 +62,8 @@ class ModelHooks:
                 self._depth = deferring.depth
                 stack.push(lambda kind, *_: deferring.close(watchable.layers, kind is None))
             drops = isinstance(self._observer, DeferringObserver) and self._recording.drops_weights
-            by_hooks = drops or watched.copied or watchable.are_copied
-            calls = ModuleCalls((modules[path] for path in sites), by_hooks)
+            by_hooks = drops or watched.copied or watchable.are_copied or watchable.ask_for_hooks
+            calls = ModuleCalls([modules[path] for path in sites], by_hooks)
             stack.callback(calls.take_off)
             stack.enter_context(late_modules_noted(modules, watched.recorder))
             calls.put_on(self._observer, sites)

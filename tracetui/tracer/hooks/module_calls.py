@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.utils.hooks import RemovableHandle
 
-from tracetui.models.recordable.watched_call import INSTEAD, asks_for_hooks, is_watched_call, may_be_watched, watched_by
+from tracetui.models.recordable.watched_call import INSTEAD, may_be_watched, watched_by
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.observer import Observer
 
@@ -25,9 +25,10 @@ class ModuleCalls:
     def __init__(self, modules: Iterable[nn.Module], by_hooks: bool) -> None:
         """by_hooks: all are to be reported by hooks, as where copies of modules are called too."""
         self._modules = list(modules)
-        kinds = {type(module) for module in self._modules}
-        self._by_hooks = by_hooks or _has_global_hooks() or any(map(asks_for_hooks, kinds))
+        self._by_hooks = by_hooks or _has_global_hooks()
         self._hooked: list[nn.Module] = []
+        self._called: list[tuple[dict[str, Any], Callable[..., Any]]] = []
+        """The attributes of modules, and what was put among them."""
         self._key = RemovableHandle(OrderedDict()).id
         """A number that no other hook has."""
 
@@ -39,7 +40,9 @@ class ModuleCalls:
                 self._hook(module, site, observer)
             else:
                 # Not by attribute: for each there'd be a look at the class first, and one more in nn.Module.
-                module.__dict__[INSTEAD] = watched_call(module, site)
+                own = module.__dict__
+                own[INSTEAD] = call = watched_call(module, site)
+                self._called.append((own, call))
 
     def _hook(self, module: nn.Module, site: ModuleSite, observer: Observer) -> None:
         own, key = module.__dict__, self._key
@@ -50,14 +53,14 @@ class ModuleCalls:
 
     def take_off(self) -> None:
         """However far they were put on."""
-        key, hooked = self._key, {id(module) for module in self._hooked}
-        for module in self._modules:
+        for own, call in self._called:
+            if own.get(INSTEAD) is call:
+                # Not deleted: the dict would grow with the next watch, and the next.
+                own[INSTEAD] = None
+        self._called.clear()
+        key = self._key
+        for module in self._hooked:
             own = module.__dict__
-            if id(module) not in hooked:
-                if is_watched_call(own.get(INSTEAD)):
-                    # Not deleted: the dict would grow with the next watch, and the next.
-                    own[INSTEAD] = None
-                continue
             own["_forward_hooks"].pop(key, None)
             own["_forward_pre_hooks"].pop(key, None)
             own["_forward_pre_hooks_with_kwargs"].pop(key, None)

@@ -13,6 +13,7 @@ from tracetui.models.latent import expansion_of
 from tracetui.models.module_tree import has_parameters
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.ranks.stages import hands_on, is_elsewhere, stages_in
+from tracetui.models.recordable.watched_call import asks_for_hooks
 from tracetui.models.recurrent import kernels_called
 from tracetui.models.weights.experts import may_have_experts
 from tracetui.recording.record import INPUT, is_layer, layer_path
@@ -78,6 +79,8 @@ class WatchedSites:
         self.expand_latents = any(expansion_of(module) is not None for module in modules.values())
         self.are_copied = any(isinstance(module, nn.DataParallel) for module in modules.values())
         """Whether what is called are copies of modules."""
+        self.ask_for_hooks = any(map(asks_for_hooks, {type(module) for module in watched.values()}))
+        """Whether some run otherwise where they have hooks."""
         self.may_have_experts = any(map(may_have_experts, modules.values()))
 
     @classmethod

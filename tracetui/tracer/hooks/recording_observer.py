@@ -127,7 +127,8 @@ class RecordingObserver:
         if self.drops_weights and model.expand_latents:
             # Their projection is computed with once more.
             return False
-        return all(not site.ends and site.begins in ((), (self.make_weights,)) for site in sites)
+        begins = ((), (self.make_weights,))
+        return self.decides_nothing or all(not site.ends and site.begins in begins for site in sites)
 
     @property
     def drops_weights(self) -> bool:
