@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import hatch_build
-from tests.native.test_statistics import SOURCES, needs_library
+from tests.native.test_statistics import needs_library
 from tracetui.analysis.diff.distances import distance, sums
 from tracetui.analysis.diff.distances.distance import Distance, distance_and_norms
 from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance
@@ -69,12 +65,8 @@ def _near(value: object) -> object:
 
 
 @needs_library
-@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler")
-@pytest.mark.parametrize("widest", [16, 32])
-def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path) -> None:
-    plain = tmp_path / "plain.so"
-    subprocess.run(["cc", *hatch_build.FLAGS, f"-DWIDEST={widest}", "-o", plain, *SOURCES, "-lm"], check=True)
-    function, fast = ctypes.CDLL(str(plain)).tracetui_differences, add_differences()
+def test_every_processor_computes_the_same_bits(narrow: ctypes.CDLL) -> None:
+    function, fast = narrow.tracetui_differences, add_differences()
     assert fast is not None
     function.argtypes = fast.argtypes  # type: ignore[attr-defined]
     a, b = sides((9, 1001), "far", "float32", "float32")

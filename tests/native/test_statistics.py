@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ import numpy.typing as npt
 import pytest
 
 import hatch_build
+from tests.native.sources import SOURCES
 from tracetui.native import library
 from tracetui.native.statistics import KINDS, _add_statistics, finder, first_not_finite, sums_of
 from tracetui.recording import statistics
 from tracetui.recording.statistics import by_numpy, of_array
 
-SOURCES = sorted((Path(hatch_build.__file__).parent / hatch_build.NATIVE).glob("*.c"))
 needs_library = pytest.mark.skipif(library.library() is None, reason="this installation has no compiled code")
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler")
 
@@ -75,14 +74,9 @@ def test_other_layouts_and_byte_orders_are_read_as_they_are() -> None:
         assert of_array(other).l2 == pytest.approx(float(np.linalg.norm(other.astype(np.float64))), rel=1e-9)
 
 
-@needs_compiler
 @needs_library
-@pytest.mark.parametrize("widest", [16, 32])
-def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_processor_computes_the_same_bits(narrow: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     """With registers of 16, 32 bytes, against the widest that are here."""
-    plain = tmp_path / "plain.so"
-    subprocess.run(["cc", *hatch_build.FLAGS, f"-DWIDEST={widest}", "-o", plain, *SOURCES], check=True)
-    narrow = ctypes.CDLL(str(plain))
     bits = np.random.default_rng(2).integers(0, 2**16, 4 * 5000, dtype=np.uint16)
     kinds = zip((4, 8, 2, 2), KINDS.values(), strict=True)
     rows = array("q", [number for size, kind in kinds for number in (bits.ctypes.data, bits.nbytes // size, kind)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ui.settling import settled_at_once
 from tracetui import paths
 from tracetui.ui.theme import stylesheet, themes
 from tracetui.ui.theme.file import ThemeFile, read_theme
@@ -37,4 +38,11 @@ def _themes_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(themes, "read_theme", read)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _settled_at_once() -> Iterator[None]:
+    """Half of what a key took was textual's waiting, and the painting of frames that no test looks at."""
+    with settled_at_once():
         yield

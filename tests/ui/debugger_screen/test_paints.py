@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +12,15 @@ from textual.screen import Screen
 from tests.benchmarks.reactions import COMMANDS, counted
 from tests.ui import dyadic
 from tests.ui.driving import Driven, driven
+from tests.ui.settling import painted_as_in_a_terminal
 from tracetui.ui import held_paint
 from tracetui.ui.app import TracetuiApp
+
+
+@pytest.fixture(autouse=True)
+def _every_frame_is_painted() -> Iterator[None]:
+    with painted_as_in_a_terminal():
+        yield
 
 
 async def painted(it: Driven) -> None:
