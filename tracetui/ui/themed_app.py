@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -16,6 +16,7 @@ from rich.text import Text
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 
 from tracetui import paths
 from tracetui.logs import write_log
@@ -51,12 +52,18 @@ class ThemedApp(App[int]):
         self._typed_early: list[events.Event] | None = []
         """Typed before there was a screen that hears keys; None once there is one."""
         self._themes, theme_problems = load_themes()
+        if not os.environ.get("NO_COLOR", "set"):
+            # Empty, it says nothing: https://no-color.org.
+            del os.environ["NO_COLOR"]
         super().__init__(driver_class=None if is_served() else TerminalDriver)
         keymap = load_keymap(paths.config_dir() / "keys.toml", self._binding_ids)
         self.keymap_shown = keymap.keys
         """The keys that the user chose, by the ids of commands."""
         self.problems = (*theme_problems, *keymap.problems)
         """What is wrong with the user's own themes and keys."""
+        self._uncoloured_for = ""
+        """The theme that the filter is made for."""
+        self._without_colours: tuple[LineFilter, ...] = ()
         self.status = 0
         """With which the program ends when somebody quits."""
         self.told_to_end: Callable[[int], None] = lambda code: None
@@ -85,6 +92,16 @@ class ThemedApp(App[int]):
         if (looks := self._looks()) != self._styled_for:
             self._styled_for = looks
             super().refresh_css(animate)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's own would send greys under NO_COLOR."""
+        if not self.no_color:
+            return super().get_line_filters()
+        if self._uncoloured_for != self.theme:
+            from tracetui.ui.terminal.no_color import WithoutColours
+
+            self._uncoloured_for, self._without_colours = self.theme, (WithoutColours(self.get_css_variables()),)
+        return self._without_colours
 
     def use_theme_file(self, theme_file: ThemeFile) -> None:
         """Know a theme as its file is now."""
