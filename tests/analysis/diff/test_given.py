@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.given import Given
+from tracetui.analysis.diff.hints.activation import FUNCTIONS
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.weights import weight_differences
 from tracetui.recording.trace import Trace
@@ -143,3 +145,48 @@ def test_a_square_matrix_among_transposed_ones_may_lie_transposed() -> None:
     straight = replace(empty, weights={names[0]: _print(1, 24, 8), names[1]: _print(4, 8, 8)})
     assert not weight_differences(a, transposed).pairs
     assert [pair.name for pair in weight_differences(a, straight).pairs] == [names[1]]
+
+
+def test_a_norm_is_not_told_by_its_output_alone() -> None:
+    """An embedding that isn't scaled changes it by what the epsilon makes of that."""
+    hidden, place = normal(1, 5, 8), "model.layers.0.input_layernorm"
+    a, b = (part / np.sqrt(np.square(part).mean(-1, keepdims=True) + 1e-2) for part in (hidden / 8, hidden))
+    alone = report(trace_of({place: a}, dump=True), trace_of({place: b}, dump=True))
+    assert alone.first is not None
+    assert not alone.hints
+    beside = {"model.layers.0:input": hidden}
+    known = report(trace_of({**beside, place: a}, dump=True), trace_of({**beside, place: b}, dump=True))
+    assert [hint.name for hint in known.hints] == ["norm-epsilon"]
+
+
+def test_what_enters_the_last_matrix_tells_the_activation() -> None:
+    path = "model.layers.0.mlp"
+    gate, up = normal(1, 6, 12), normal(1, 6, 12, seed=1)
+    before = {f"{path}.gate_proj": gate, f"{path}.up_proj": up}
+    a, b = (FUNCTIONS[name](gate) * up for name in ("gelu (exact)", "gelu (tanh)"))
+    found = report(
+        trace_of({**before, f"{path}.down_proj:input": a}), trace_of({**before, f"{path}.down_proj:input": b})
+    )
+    assert [hint.title for hint in found.hints] == [
+        "What enters down_proj is gelu (exact) of gate in A, gelu (tanh) of gate in B"
+    ]
+    other = report(
+        trace_of({**before, f"{path}.down_proj:input": a * up}), trace_of({**before, f"{path}.down_proj:input": b})
+    )
+    assert not other.hints
+
+
+def test_queries_scaled_by_their_position_are_not_called_a_window() -> None:
+    """Neither side has one."""
+    path = "model.layers.0.self_attn"
+    projected = {f"{path}.{name}_proj": normal(1, 9, 8, seed=seed) for seed, name in enumerate("qkv")}
+    b = normal(1, 9, 8, seed=4)
+    a = b.copy()
+    a[:, 3:] += normal(1, 6, 8, seed=5)
+    config = {"attn_temperature_tuning": True}
+    found = report(
+        trace_of({**projected, f"{path}.o_proj": a}, dump=True),
+        trace_of({**projected, f"{path}.o_proj": b}, config=config),
+    )
+    assert [hint.name for hint in found.hints] == ["window"]
+    assert "or one side scales queries by their position (attn_temperature_tuning)" in found.hints[0].title

@@ -14,6 +14,7 @@ from tracetui.analysis.diff.alignment.named import Meanings, Named
 from tracetui.analysis.diff.alignment.naming.meanings import decide_meanings
 from tracetui.analysis.diff.alignment.naming.other_names import through_other_names
 from tracetui.analysis.diff.alignment.naming.own_sums import name_own_sums
+from tracetui.analysis.diff.alignment.naming.parts import name_parts
 from tracetui.analysis.diff.alignment.naming.paths import number_from_zero, stem_of, under_stem
 from tracetui.analysis.diff.alignment.state_lists import listed_states
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
@@ -88,6 +89,7 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     _name_calls(side_a, a, b, side_b)
     _name_calls(side_b, b, a, side_a)
     name_own_sums(side_a, side_b, a, b)
+    name_parts(side_a, side_b, a, b)
     pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}

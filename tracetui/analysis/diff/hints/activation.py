@@ -43,7 +43,21 @@ def activation(scene: Scene) -> Hint | None:
     """Two functions of the same values; or, where only what down_proj made was recorded, the one that fits it."""
     if scene.leaf in ("act_fn", "activation_fn", "act"):
         return _recorded(scene)
+    if scene.place == ".mlp.down_proj:input":
+        return _entering(scene)
     return _behind_matrix(scene) if scene.place in (".mlp.down_proj", ".mlp") else None
+
+
+def _entering(scene: Scene) -> Hint | None:
+    """What enters the last matrix was recorded: the function that makes each side's of what comes before."""
+    y, limit = scene.target.rows(), max(2e-5, 2 * scene.unit)
+    sides = [side[:_MOST] for side in (y.a, y.b)]
+    made = {name: values for name, values in _candidates(scene) if values.shape == sides[0].shape}
+    names = [_first(made, side, limit) for side in sides]
+    if not all(names) or names[0] == names[1]:
+        return None
+    evidence = f"of what was recorded before it, each makes that side's {len(sides[0])} first rows to {limit:.0e}."
+    return Hint("activation", f"What enters down_proj is {names[0]} in A, {names[1]} in B", evidence)
 
 
 def _recorded(scene: Scene) -> Hint | None:

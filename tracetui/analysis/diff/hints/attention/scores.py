@@ -17,6 +17,8 @@ _MADE_OF_HEADS = (".self_attn.o_proj", ".self_attn:heads", ".self_attn:probs")
 """What attention makes, of what lies in it; q_norm comes before."""
 _KEYS = (".self_attn.kv_b_proj", ".self_attn.qkv_proj", ".self_attn.query_key_value", ".self_attn.c_attn")
 _LATENT_NORMS = ("q_a_layernorm", "kv_a_layernorm")
+_TEMPERATURES = ("attn_temperature_tuning", "llama_4_scaling_beta")
+"""Fields by which queries far into a prompt are scaled."""
 _FEWEST = 3
 """Tokens without which the first says nothing about the others."""
 _OFTEN = 0.9
@@ -74,8 +76,12 @@ def _window(scene: Scene, width: int, off: Numbers) -> Hint | None:
         title = f"From position {width} on a query sees other keys, beyond {side}'s window of {known}"
     else:
         title = f"{other}'s queries see {width} keys back, themselves included, {side}'s {known or 'all before them'}"
-    reason = f"; sliding_window is {known}" if known else f", which {side} has none of"
-    return Hint("window", f"{title} (a sliding window{reason})", evidence)
+    if not known:
+        tuned = next((f" ({name})" for name in _TEMPERATURES if scene.config.get(name)), "")
+        other_way = f"or one side scales queries by their position{tuned}"
+        title = f"{title} (a sliding window, which {side} has none of), {other_way}"
+        return Hint("window", title, evidence)
+    return Hint("window", f"{title} (a sliding window; sliding_window is {known})", evidence)
 
 
 def _known_windows(scene: Scene) -> dict[str, int]:

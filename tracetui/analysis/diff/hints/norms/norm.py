@@ -28,6 +28,9 @@ def norm(scene: Scene) -> Hint | None:
         ratio = _dot(y.a, y.b) / _dot(y.b, y.b)  # [N]
     if not explains(y.a, ratio[:, None] * y.b, y.b):
         return _per_channel(scene.target.rows())
+    if not scene.fed.found:
+        # What it is given may be scaled, which an epsilon lets through.
+        return None
     left = left_over(y.a, ratio[:, None] * y.b, y.b)
     spreads = {} if inputs is None or len(ratio) < 2 else _epsilons(inputs, ratio)
     if inputs is not None and len(ratio) > 2 and (power := _power(inputs, ratio)):
