@@ -36,9 +36,9 @@ trace = open_recording(path)
 
 begin = TracetuiApp._begin
 
-def after_the_first_paint(self):
+async def after_the_first_paint(self):
     painted.append(self.screen.size)
-    begin(self)
+    await begin(self)
 
 TracetuiApp._begin = after_the_first_paint
 

@@ -50,6 +50,7 @@ MakeScreen = Callable[[Mapping[str, str]], Screen[None]]
 class TracetuiApp(ThemedApp):
     """One model under the debugger."""
 
+    HEARS_WHEN_READY = False
     CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "diff.tcss", "quantised.tcss"]
 
     def __init__(self, open_session: OpenSession, offer: StartPage, make_first: MakeScreen | None = None) -> None:
@@ -109,12 +110,14 @@ class TracetuiApp(ThemedApp):
             self.push_screen(self._make_first(self.keymap_shown))
         self.call_after_refresh(self._begin)
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         """Once the first screen has been painted."""
-        self._open_on(self.debugger, self._open_session)
+        await self._open_on(self.debugger, self._open_session)
+        await self.hear()
 
-    def _open_on(self, screen: DebuggerScreen, open_session: OpenSession) -> None:
-        """Open a session for a screen, off this thread: it may import, or go through all that is recorded."""
+    async def _open_on(self, screen: DebuggerScreen, open_session: OpenSession) -> None:
+        """Make a screen whole, and open a session for it, off this thread: it may go through all that is recorded."""
+        await screen.complete()
         work = partial(self._opened_on, screen, open_session)
         self.run_worker(work, thread=True, exit_on_error=False, group="session")
 
@@ -135,7 +138,7 @@ class TracetuiApp(ThemedApp):
         """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""
         self.told_to_end(code)
         self.debugger.note_down()
-        if self.debugger.is_mounted:
+        if self.debugger.is_at_rest:
             super().end(code)
         else:
             self.call_after_refresh(self.end, code)
@@ -148,15 +151,15 @@ class TracetuiApp(ThemedApp):
 
         self.push_screen(OpenScreen(), self._show_recording)
 
-    def _show_recording(self, recording: Recording | None) -> None:
+    async def _show_recording(self, recording: Recording | None) -> None:
         """A screen of its own over what is there, which stays as it is."""
         if recording is None:
             return
         from tracetui.debugger.recorded_session import RecordedSession
 
         screen = DebuggerScreen(page_of_recording(recording.trace, recording.path), self.keymap_shown)
-        self.push_screen(screen.arranged_for(self.size))
-        self._open_on(screen, partial(RecordedSession, recording.trace))
+        await self.push_screen(screen.arranged_for(self.size))
+        await self._open_on(screen, partial(RecordedSession, recording.trace))
 
     def action_close_recording(self) -> None:
         if self.screen is not self.debugger and isinstance(self.screen, DebuggerScreen):

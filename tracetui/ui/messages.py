@@ -95,3 +95,13 @@ class Said(Message):
         super().__init__()
         self.text = text
         self.level = level
+
+
+class HeadPicked(Message):
+    """A head is looked at: of the layer on view, or of the attention call at a record."""
+
+    def __init__(self, head: int, record: int | None = None, opens: bool = False) -> None:
+        super().__init__()
+        self.head = head
+        self.record = record
+        self.opens = opens

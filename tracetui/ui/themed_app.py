@@ -45,12 +45,14 @@ class ThemedApp(App[int]):
             "ctrl+z", "suspend_process", "back to the shell, `fg` returns", show=False, priority=True, id="suspend"
         ),
     ]
+    HEARS_WHEN_READY: ClassVar = True
+    """Whether the first screen hears keys once it has been laid out; else the application says when, by `hear`."""
     closed = True
     """Whether all that it began ended in time."""
 
     def __init__(self) -> None:
         self._typed_early: list[events.Event] | None = []
-        """Typed before there was a screen that hears keys; None once there is one."""
+        """Typed or clicked before there was a screen that hears it; None once there is one."""
         self._themes, theme_problems = load_themes()
         if not os.environ.get("NO_COLOR", "set"):
             # Empty, it says nothing: https://no-color.org.
@@ -119,16 +121,20 @@ class ThemedApp(App[int]):
         """What is typed before the first screen has its focus waits for it."""
         if (
             self._typed_early is not None
-            and isinstance(event, events.Key | events.Paste)
+            and isinstance(event, events.Key | events.Paste | events.MouseEvent)
             and not self._has_priority(event)
         ):
             self._typed_early.append(event)
             return
         await super().on_event(event)
-        if isinstance(event, events.Ready) and self._typed_early is not None:
-            typed, self._typed_early = self._typed_early, None
-            for early in typed:
-                await super().on_event(early)
+        if isinstance(event, events.Ready) and self.HEARS_WHEN_READY:
+            await self.hear()
+
+    async def hear(self) -> None:
+        """From now on the screen hears what is typed, and what was typed before."""
+        typed, self._typed_early = self._typed_early or (), None
+        for early in typed:
+            await super().on_event(early)
 
     def _has_priority(self, event: events.Event) -> bool:
         """Whether it is a key that is heard whatever has the focus."""

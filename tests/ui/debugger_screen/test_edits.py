@@ -127,8 +127,8 @@ async def test_an_edit_is_typed_marked_in_the_tree_switched_and_taken_away() -> 
 async def test_an_edit_that_changed_nothing_is_told_when_the_run_has_ended() -> None:
     async with driven() as it:
         await it.press("enter", "c")
-        it.screen.edits.hear(Tallied((), (EditTally(parse_edit("layers.9: zero")),)))
-        it.screen.edits.hear(Finished(it.state.trace))
+        it.screen.parts.edits.hear(Tallied((), (EditTally(parse_edit("layers.9: zero")),)))
+        it.screen.parts.edits.hear(Finished(it.state.trace))
         await it.settle()
         assert "edit layers.9: zero changed nothing" in it.log
 
@@ -136,7 +136,7 @@ async def test_an_edit_that_changed_nothing_is_told_when_the_run_has_ended() -> 
 async def test_after_an_edit_of_a_head_the_panes_show_that_head() -> None:
     async with driven() as it:
         await it.press("enter")
-        it.screen.edits.typed("layers.1.self_attn head 1: zero")
+        it.screen.parts.edits.typed("layers.1.self_attn head 1: zero")
         assert it.state.head == 1
-        it.screen.edits.typed("layers.1.mlp: zero")
+        it.screen.parts.edits.typed("layers.1.mlp: zero")
         assert it.state.head == 1

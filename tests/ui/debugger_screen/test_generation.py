@@ -101,7 +101,7 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
         await pilot.pause()
         at = trace.find("model.layers.1.self_attn:heads@2")
         assert at is not None
-        app.debugger.steps.to(at.index)
+        app.debugger.parts.steps.to(at.index)
         await app.workers.wait_for_complete()
         await pilot.pause()
         picture = app.debugger.query_one(AttentionPane).query_one(Heatmap).data

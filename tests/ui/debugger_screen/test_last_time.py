@@ -62,9 +62,9 @@ def kept() -> SessionNote:
 async def test_stops_watches_edits_prompt_and_layout_come_back() -> None:
     async with session() as app:
         await app.press("enter", "c")
-        app.screen.stops.add(parse_stop("*.mlp if norm > 3"))
-        app.screen.stops.watch_typed("layers.*.norm")
-        app.screen.edits.typed("layers.1.mlp: zero")
+        app.screen.parts.stops.add(parse_stop("*.mlp if norm > 3"))
+        app.screen.parts.stops.watch_typed("layers.*.norm")
+        app.screen.parts.edits.typed("layers.1.mlp: zero")
         await app.press("3")
         await app.press("m", "x", "x", "a", "z")
         app.screen.query_one(PromptInput).value = "never run"
@@ -102,7 +102,7 @@ async def test_a_session_in_which_nothing_is_set_leaves_no_file() -> None:
 async def test_what_is_typed_is_on_disk_without_an_orderly_end() -> None:
     async with driven(offer=offer_from(NoteStore(MODEL).read())) as app:
         await app.press(*"xyz")
-        app.screen.memory.keep()
+        app.screen.parts.memory.keep()
         await app.settle()
         assert kept().prompts == OFFER.prompts.typed("xyz")
         assert kept().earlier == ()
@@ -110,13 +110,13 @@ async def test_what_is_typed_is_on_disk_without_an_orderly_end() -> None:
 
 async def test_a_session_told_to_end_leaves_what_was_set_the_moment_before() -> None:
     async with session(end="ctrl+c") as app:
-        app.screen.stops.watch_typed("layers.*.norm")
+        app.screen.parts.stops.watch_typed("layers.*.norm")
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
 
 async def test_a_screen_that_is_told_to_end_again_while_it_is_taken_down_notes_the_same() -> None:
     async with session() as app:
-        app.screen.stops.watch_typed("layers.*.norm")
+        app.screen.parts.stops.watch_typed("layers.*.norm")
     assert not app.screen.note_down()
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
@@ -135,7 +135,7 @@ async def test_a_pane_that_the_user_chose_stays_in_front() -> None:
     async with session() as app:
         app.screen.arrangement.go_to("attention")
         await app.settle()
-        app.screen.runs.prompt()
+        app.screen.parts.runs.prompt()
         await app.press("enter")
         assert app.screen.front == "attention"
 
@@ -156,7 +156,7 @@ async def test_a_stop_switched_off_and_one_taken_away_stay_so() -> None:
         await app.press("escape", "S")
         assert isinstance(app.app.screen, StopsScreen)
         book = app.screen.host.driver.state.stops.switched("nan", False).without("inf")
-        app.screen.stops.change(book)
+        app.screen.parts.stops.change(book)
     async with session() as app:
         assert [(stop.text, stop.on, stop.once) for stop in app.session.stops] == [("nan", False, True)]
 
@@ -176,9 +176,9 @@ async def test_a_batch_comes_back_as_a_batch_and_what_was_emptied_as_what_was_ru
 
 async def test_how_many_tokens_were_asked_for_is_offered_again() -> None:
     async with session() as app:
-        app.screen.runs.more = 3
+        app.screen.parts.runs.more = 3
     async with session() as app:
-        assert app.screen.runs.more == kept().more == 3
+        assert app.screen.parts.runs.more == kept().more == 3
 
 
 async def test_a_folder_that_takes_no_file_is_told_once_and_nothing_else_happens() -> None:
@@ -186,8 +186,8 @@ async def test_a_folder_that_takes_no_file_is_told_once_and_nothing_else_happens
     paths.state_dir().write_text("a file where the folder should be")
     async with session() as app:
         for text in ("layers.*.norm", "layers.*.max"):
-            app.screen.stops.watch_typed(text)
-            app.screen.memory.keep()
+            app.screen.parts.stops.watch_typed(text)
+            app.screen.parts.memory.keep()
             await app.settle()
         told = [line for line in app.log.splitlines() if "can't be remembered" in line]
         assert len(told) == 1
@@ -200,7 +200,7 @@ async def test_a_broken_file_is_put_aside_and_told() -> None:
     store.path.write_bytes(b"{ torn")
     async with session() as app:
         assert "nothing comes back from last time" in " ".join(app.log.split())
-        app.screen.stops.watch_typed("layers.*.norm")
+        app.screen.parts.stops.watch_typed("layers.*.norm")
     assert store.path.with_name(f"{store.path.name}.bad").read_bytes() == b"{ torn"
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
@@ -217,6 +217,6 @@ async def test_a_recording_s_stops_and_panes_come_back_and_its_prompt_line_asks_
             if turn:
                 assert app.screen.front == "logits"
                 assert [stop.text for stop in app.state.stops.stops] == ["nan", "inf", "*.mlp"]
-            app.screen.stops.add(parse_stop("*.mlp"))
+            app.screen.parts.stops.add(parse_stop("*.mlp"))
             await app.press("5", "q")
     assert kept().prompts is None

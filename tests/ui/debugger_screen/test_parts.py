@@ -23,6 +23,7 @@ from tracetui.expr.watch import parse_watch
 from tracetui.recipe import texts
 from tracetui.recording.stepping import Step
 from tracetui.ui.debugger_screen.memory import SessionMemory
+from tracetui.ui.debugger_screen.parts import ScreenParts
 from tracetui.ui.debugger_screen.screen import DebuggerScreen
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.config import ConfigScreen
@@ -42,13 +43,14 @@ RECORDING = replace(OFFER, recording="x.npz; nothing to run")
 
 def test_every_command_has_one_handler_in_one_part() -> None:
     screen = DebuggerScreen(OFFER, {})
+    whole = ScreenParts(screen)
     parts = (
-        screen.steps, screen.stops, screen.health, screen.edits, screen.runs, screen.looks, screen.files,
-        screen.search, screen.arrangement,
+        whole.steps, whole.stops, whole.health, whole.edits, whole.runs, whole.looks, whole.files,
+        whole.search, screen.arrangement,
     )  # fmt: skip
     counts = Counter(id_ for part in parts for id_ in part.handlers)
     assert counts.most_common(1)[0][1] == 1
-    assert set(screen.handlers) == {command.id for command in COMMANDS if not command.app}
+    assert set(whole.handlers) == {command.id for command in COMMANDS if not command.app}
     trace = Parts().driver.state.trace
     diff = DiffScreen(Comparing(trace, trace, ("A", "B")), {})
     assert set(diff.handlers) == {command.id for command in DIFF_COMMANDS if not command.app}

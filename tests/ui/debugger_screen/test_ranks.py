@@ -42,13 +42,13 @@ async def test_each_rank_and_all_together(tmp_path: Path) -> None:
         norm, query = (tui.state.trace.find(key) for key in ("model.layers.0.input_layernorm", Q_PROJ))
         assert norm is not None
         assert query is not None
-        tui.screen.steps.to(norm.index)
+        tui.screen.parts.steps.to(norm.index)
         await tui.settle()
         assert "4 ranks together" in tui.text()
         assert "≠ rank 3 differs" in tui.text()
         assert re.search(r"≠ +0\.input_layernorm", tui.text())
         assert re.search(r"≠ +input_layernorm", tui.text())
-        tui.screen.steps.to(query.index)
+        tui.screen.parts.steps.to(query.index)
         await tui.press("F", "1", "enter")
         assert tui.state.record.key == Q_PROJ
         assert "[B=1, T=5, H·K=4 of 16 · rank 1 of" in tui.text()

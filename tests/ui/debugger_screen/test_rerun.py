@@ -125,7 +125,7 @@ def test_where_it_goes_on_is_told_in_words() -> None:
 async def test_the_edit_of_a_recorded_record_says_what_will_run_and_then_what_did(size: tuple[int, int]) -> None:
     async with driven(size) as screen:
         await screen.press("enter", "c")
-        screen.screen.steps.to(place(screen.screen.host.driver, "model.layers.1.mlp"))
+        screen.screen.parts.steps.to(place(screen.screen.host.driver, "model.layers.1.mlp"))
         await screen.press("E")
         assert isinstance(screen.app.screen, AskScreen)
         assert "from layer 1, layer 0 from the record" in " ".join(screen.text().split())

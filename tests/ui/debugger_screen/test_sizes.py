@@ -116,11 +116,11 @@ async def test_a_maximised_pane_keeps_the_tokens_and_the_tree_all_room(recording
 async def test_the_layout_is_noted_and_comes_back(recording: Path) -> None:
     async with opened(recording, (120, 40)) as it:
         await it.press("ctrl+right", "percent_sign")
-        layout = it.top.layout_kept.now()
+        layout = it.top.parts.layout.now()
         assert layout == ScreenLayout(numbers=True, sizes=PaneSizes(rail=thousandths(37, 120)))
         await it.press("ctrl+l")
-        assert it.top.layout_kept.now() == ScreenLayout()
-        it.top.layout_kept.look_as(layout)
+        assert it.top.parts.layout.now() == ScreenLayout()
+        it.top.parts.layout.look_as(layout)
         await it.settle()
         assert width(it, "#rail") == 37
 

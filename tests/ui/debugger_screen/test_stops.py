@@ -214,7 +214,7 @@ async def test_each_message_is_a_notice_of_its_own_and_the_tab_counts_what_is_un
 
 async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:
     async with driven() as it:
-        it.screen.stops.add(parse_stop("*.mlp"))
+        it.screen.parts.stops.add(parse_stop("*.mlp"))
         await it.press("enter", "c", "c", "S")
         assert isinstance(it.app.screen, StopsScreen)
         assert "2 hits" in it.text()
@@ -229,7 +229,7 @@ async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:
 
 async def test_the_list_of_stops_counts_while_the_model_runs() -> None:
     async with driven(hold=True) as it:
-        it.screen.stops.add(parse_stop("*.mlp"))
+        it.screen.parts.stops.add(parse_stop("*.mlp"))
         await it.press("enter")
         it.session.let_go()
         await it.press("c", "S")
@@ -242,8 +242,8 @@ async def test_the_list_of_stops_counts_while_the_model_runs() -> None:
 
 async def test_stops_that_never_fired_are_reported_at_the_end() -> None:
     async with driven() as it:
-        it.screen.stops.add(parse_stop("layers.9.mlp"))
-        it.screen.stops.add(parse_stop("layers.1.mlp if norm > 1e9"))
+        it.screen.parts.stops.add(parse_stop("layers.9.mlp"))
+        it.screen.parts.stops.add(parse_stop("layers.1.mlp if norm > 1e9"))
         await it.press("enter", "c")
         assert it.state.phase is Phase.FINISHED
         assert "stop layers.9.mlp never fired: no record has such a site" in it.log

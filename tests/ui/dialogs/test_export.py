@@ -156,7 +156,7 @@ async def slowed(it: Driven) -> None:
     Slow.let.clear()
     values = it.state.trace.values
     trace = replace(it.state.trace, values=[*values[:4], Slow(values[4].read()), *values[5:]])
-    await it.app.push_screen(export.ExportScreen("slow.npz", trace), it.screen.files.exported)
+    await it.app.push_screen(export.ExportScreen("slow.npz", trace), it.screen.parts.files.exported)
 
 
 async def test_progress_is_shown_and_esc_gives_up_without_a_trace_of_it() -> None:

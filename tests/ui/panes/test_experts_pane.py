@@ -159,7 +159,7 @@ async def test_a_tie_and_a_close_choice_are_told() -> None:
         values[record.index] = ArrayValue(selection)
         await it.press("}")
         assert "margin 0.0030 (0.6%, close: under 1%) to expert" in it.text()
-        it.screen.looks.token(3 - it.state.token)
+        it.screen.parts.looks.token(3 - it.state.token)
         await it.settle()
         assert "token 3 “·to”  a tie with expert" in it.text()
 

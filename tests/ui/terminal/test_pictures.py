@@ -22,7 +22,9 @@ from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import heatmap_data
 
-def begin(app):
+async def begin(app):
+    await app.debugger.complete()
+    await app.hear()
     heatmap = app.debugger.query_one("#heatmap", Heatmap)
     app.debugger.action_command("pane_attention")
     app.debugger.query_one("#attention").remove_class("-empty")

@@ -11,7 +11,6 @@ from tracetui.models.checkpoints.safetensors.shards import find_shards
 from tracetui.models.checkpoints.weight_files import find_checkpoint
 from tracetui.recipe import Recipe
 from tracetui.recipe.folder import has_gguf_form, has_meta_form
-from tracetui.recipe.gguf.recipe import check_gguf
 
 if TYPE_CHECKING:
     from tracetui.models.checkpoints.protocol import Checkpoint
@@ -38,6 +37,12 @@ def _open_meta(folder: Path, config: Mapping[str, object], origin: str) -> Check
     return open_meta_checkpoint(folder, config)
 
 
+def _check_gguf(path: Path) -> None:
+    from tracetui.recipe.gguf.recipe import check_gguf
+
+    check_gguf(path)
+
+
 def _open_gguf(path: Path, config: Mapping[str, object], origin: str) -> Checkpoint:
     from tracetui.models.checkpoints.gguf.checkpoint import open_gguf
 
@@ -51,7 +56,7 @@ def _open_safetensors(folder: Path, config: Mapping[str, object], origin: str) -
 
 
 FORMS = (
-    CheckpointForm(has_gguf_form, check_gguf, _open_gguf),
+    CheckpointForm(has_gguf_form, _check_gguf, _open_gguf),
     CheckpointForm(has_meta_form, find_checkpoint, _open_meta),
     CheckpointForm(lambda folder: True, find_shards, _open_safetensors),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
 from textual.widget import Widget
@@ -12,15 +12,20 @@ from textual.widgets import Input
 
 from tracetui.debugger.start_page import StartPage
 from tracetui.ui.debugger_screen.host import Handlers
-from tracetui.ui.debugger_screen.tab_line import TabLine
 from tracetui.ui.panes.modules.find_bar import FindBar
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.pane import HAS_KEYS, ReadingPane
+from tracetui.ui.panes.tab_line import TabLine
 from tracetui.ui.panes.table import MODULES, PANES
+from tracetui.ui.panes.tensor.welcome import WelcomePane
 from tracetui.ui.widgets.key_bar import KeyBar
-from tracetui.ui.widgets.timeline import TimelineBar
 
-Kind = TypeVar("Kind", bound=Widget)
+if TYPE_CHECKING:
+    from tracetui.ui.panes.attention.pane import AttentionPane
+    from tracetui.ui.panes.experts.pane import ExpertsPane
+    from tracetui.ui.panes.log.pane import LogPane
+    from tracetui.ui.panes.tensor.pane import TensorPane
+
 _HEARS = {pane.id: pane.hears for pane in (MODULES, *PANES)}
 
 
@@ -35,11 +40,29 @@ class Arrangement:
         self.room_given: Callable[[], None] = lambda: None
         """Called when another pane has all the room, or none has any more."""
         self.front = PANES[0].id
-        self.widgets = {pane.id: pane.make(page) for pane in PANES}
+        self._page = page
+        self.widgets: dict[str, Widget] = {self.front: WelcomePane(self.front, page)}
+        """By the panes' ids: until the first paint only what stands in front."""
 
-    def pane(self, kind: type[Kind]) -> Kind:
-        """The pane of that class."""
-        return next(widget for widget in self.widgets.values() if isinstance(widget, kind))
+    def make_panes(self) -> None:
+        """All of them, which takes their modules."""
+        self.widgets = {pane.id: pane.make(self._page) for pane in PANES}
+
+    @property
+    def tensor(self) -> TensorPane:
+        return cast("TensorPane", self.widgets["tensor"])
+
+    @property
+    def attention(self) -> AttentionPane:
+        return cast("AttentionPane", self.widgets["attention"])
+
+    @property
+    def experts(self) -> ExpertsPane:
+        return cast("ExpertsPane", self.widgets["experts"])
+
+    @property
+    def log(self) -> LogPane:
+        return cast("LogPane", self.widgets["log"])
 
     @property
     def handlers(self) -> Handlers:
@@ -56,7 +79,7 @@ class Arrangement:
         focused = self._screen.focused
         if isinstance(focused, ModuleList):
             return MODULES.id
-        return "timeline" if isinstance(focused, TimelineBar) else self.front
+        return "timeline" if focused is not None and focused.id == "timeline" else self.front
 
     @property
     def maximised(self) -> str:
@@ -120,7 +143,7 @@ class Arrangement:
 
     def to_timeline(self) -> None:
         self._forget_remark()
-        self._screen.set_focus(self._screen.query_one(TimelineBar))
+        self._screen.set_focus(self._screen.query_one("#timeline"))
 
     def _give_keys(self, pane: str) -> None:
         around = self.widgets.get(pane, self._screen)
@@ -160,7 +183,8 @@ class Arrangement:
         screen.query_one(FindBar).give_keys(MODULES.id in around)
         self._mark(keys=next((pane for pane in self.widgets if pane in around), ""))
         for pane in PANES:
-            widget = self.widgets[pane.id]
+            if (widget := self.widgets.get(pane.id)) is None:
+                continue
             title = f"{HAS_KEYS if pane.id in around else ''}{pane.key} {pane.title}"
             if widget.border_title != title:
                 widget.border_title = title

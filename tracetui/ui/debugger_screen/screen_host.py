@@ -13,7 +13,6 @@ from tracetui.debugger.log.level import Level
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import Said
-from tracetui.ui.panes.log.pane import LogPane
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.step_bar import StepBar
 
@@ -29,13 +28,12 @@ _REST = 0.25
 class ScreenHost:
     """Of the widgets it knows the step line, which shows remarks, and the log."""
 
-    def __init__(self, screen: DebuggerScreen, driver: Driver, log: LogPane) -> None:
+    def __init__(self, screen: DebuggerScreen, driver: Driver) -> None:
         self.driver = driver
         self.step_bar = StepBar()
         self.followers: list[Callable[[ScreenState, ScreenState], None]] = []
         """Called with the state that was shown and the one that is."""
         self._screen = screen
-        self._log = log
         self._early: list[str] = []
         self._rest: Timer | None = None
 
@@ -59,20 +57,20 @@ class ScreenHost:
 
     def tell(self, text: str, level: Level) -> None:
         """What was said arrives: in the log, and as a notice."""
-        self._log.add(text, level)
+        self._screen.arrangement.log.add(text, level)
         notify(self._screen.app, text, severity="warning" if level is Level.WARNING else "information", beside=True)
 
     def report(self, text: str, notice: str = "") -> None:
-        if not self._screen.is_mounted:
+        if not self._screen.is_whole:
             self._early.append(text)
             return
-        self._log.add(text, Level.ERROR)
+        self._screen.arrangement.log.add(text, Level.ERROR)
         notify(self._screen.app, notice or text, severity="error", beside=True)
 
     def log_early(self) -> None:
         """What was reported before there was a log."""
         for text in self._early:
-            self._log.add(text, Level.ERROR)
+            self._screen.arrangement.log.add(text, Level.ERROR)
 
     def copy(self, text: str, notice: str) -> None:
         self._screen.app.copy_to_clipboard(text)

@@ -34,8 +34,8 @@ class Pane:
     help: str
     """What it shows, in the list of keys."""
     make: Callable[[StartPage], Widget]
-    hears: tuple[type[Widget], ...]
-    """Which widgets in it hear the keys: that which is on view does."""
+    hears: tuple[str, ...]
+    """The classes of the widgets in it that hear the keys, by name: that which is on view does."""
     short: str = ""
     """The title where there is no room for all titles; empty: the title is short."""
 

@@ -7,12 +7,12 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.state import ScreenState
+from tracetui.ui.widgets.later import mount_later
 from tracetui.ui.widgets.step_bar import StepBar
-from tracetui.ui.widgets.timeline import TimelineBar
 
 
 class StepLines(Widget):
-    """Hands the state on to both."""
+    """Hands the state on to both; the timeline isn't shown before a run."""
 
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
@@ -22,4 +22,9 @@ class StepLines(Widget):
 
     def compose(self) -> ComposeResult:
         yield self._bar.data_bind(StepLines.state)
-        yield TimelineBar().data_bind(StepLines.state)
+
+    async def fill(self) -> None:
+        """The timeline too, once the screen has been painted."""
+        from tracetui.ui.widgets.timeline import TimelineBar
+
+        await mount_later(self, TimelineBar())

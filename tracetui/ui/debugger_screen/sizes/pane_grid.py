@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.state import ScreenState
-from tracetui.ui.panes.pane import ReadingPane
+from tracetui.ui.widgets.later import mount_later
 
 
 class PaneGrid(Widget):
@@ -18,16 +18,23 @@ class PaneGrid(Widget):
 
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
-    def __init__(self, panes: Sequence[Widget], drag: Callable[[str, int, int], None]) -> None:
-        """drag: takes which gap (`columns`, `rows`, `experts`), and the column and row of the screen to drag it to."""
+    def __init__(self, first: Widget, drag: Callable[[str, int, int], None]) -> None:
+        """first: stands in front until the panes are there.
+
+        drag: takes which gap (`columns`, `rows`, `experts`), and the column and row of the screen to drag it to.
+        """
         super().__init__(id="panes")
-        self._panes = panes
+        self._first = first
         self._drag = drag
         self._gap = ""
 
     def compose(self) -> ComposeResult:
-        for pane in self._panes:
-            yield pane.data_bind(PaneGrid.state) if isinstance(pane, ReadingPane) else pane
+        yield self._first
+
+    async def show(self, panes: Sequence[Widget]) -> None:
+        """The panes, in place of what stood there first."""
+        await self._first.remove()
+        await mount_later(self, *panes)
 
     def gap_at(self, x: int, y: int) -> str:
         """Which gap is at a cell of the screen; empty for none."""

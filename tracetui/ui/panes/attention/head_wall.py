@@ -13,6 +13,7 @@ from textual.reactive import reactive
 from tracetui.analysis.attention.measures import MEASURES
 from tracetui.debugger.readings.heads import SHARES, CallHeads, ordered
 from tracetui.text import number, visible
+from tracetui.ui.messages import HeadPicked
 from tracetui.ui.terminal.map_pictures import offer
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.cells import Line
@@ -26,16 +27,6 @@ _ORDERS = ("", "entropy", "sink", "distance", "previous", "induction", "norm")
 _AROUND = 3
 """Lines that are no tiles: title, legend, caption."""
 _KEYS = "Enter opens · f order · H layers × heads"
-
-
-class HeadPicked(Message):
-    """A head is looked at: of the layer on view, or of the attention call at a record."""
-
-    def __init__(self, head: int, record: int | None = None, opens: bool = False) -> None:
-        super().__init__()
-        self.head = head
-        self.record = record
-        self.opens = opens
 
 
 class HeadWall(Heatmap):

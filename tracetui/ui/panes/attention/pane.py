@@ -21,10 +21,10 @@ from tracetui.debugger.readings.beside import beside
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.text import number
-from tracetui.ui.messages import TokenChosen
+from tracetui.ui.messages import HeadPicked, TokenChosen
 from tracetui.ui.panes.attention.absence import NONE
 from tracetui.ui.panes.attention.ahead import MOST_KEPT, ReadyPlane, checks_all, read_around, ready_key
-from tracetui.ui.panes.attention.head_wall import HeadMap, HeadPicked, HeadWall
+from tracetui.ui.panes.attention.head_wall import HeadMap, HeadWall
 from tracetui.ui.panes.attention.kind_line import NAMES, KindLine
 from tracetui.ui.panes.attention.lines import facts
 from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads

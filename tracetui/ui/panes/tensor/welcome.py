@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.content import Content
 
 from tracetui.debugger.session import NO_PREVIEW, Module
@@ -42,6 +44,18 @@ class Welcome(StateText):
             *([] if preview else [Content(""), _call(state, bool(offer.recording), offer.begins)]),
         ]
         return Content("\n").join(parts)
+
+
+class WelcomePane(Vertical):
+    """What stands where the tensor pane will be, until the screen has been painted."""
+
+    def __init__(self, pane: str, page: StartPage) -> None:
+        """pane: the id of the one that it stands for."""
+        super().__init__(id=pane, classes="pane -empty")
+        self._page = page
+
+    def compose(self) -> ComposeResult:
+        yield Welcome(self._page)
 
 
 def _table(facts: tuple[tuple[str, str], ...]) -> list[Content]:
