@@ -27,6 +27,7 @@ from tracetui.ui.dialogs.command_search import CommandSearch
 from tracetui.ui.foreign import notify
 from tracetui.ui.keys.commands import commands_of, shown_keys
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
+from tracetui.ui.painting.sized_screen import arranged_for
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.terminal.graphics import GraphicsKnown
@@ -84,7 +85,7 @@ class TracetuiApp(ThemedApp):
         super()._end_update()
 
     def get_default_screen(self) -> Screen[None]:
-        return self.debugger.arranged_for(self.size)
+        return arranged_for(self.debugger, self.size)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The commands of the screen that is on view, and none of Textual's."""
@@ -158,7 +159,7 @@ class TracetuiApp(ThemedApp):
         from tracetui.debugger.recorded_session import RecordedSession
 
         screen = DebuggerScreen(page_of_recording(recording.trace, recording.path), self.keymap_shown)
-        await self.push_screen(screen.arranged_for(self.size))
+        await self.push_screen(arranged_for(screen, self.size))
         await self._open_on(screen, partial(RecordedSession, recording.trace))
 
     def action_close_recording(self) -> None:

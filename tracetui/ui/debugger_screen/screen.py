@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import Reactive, reactive
+from textual.screen import Screen
 from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
@@ -40,13 +41,13 @@ from tracetui.ui.messages import (
     TokenChosen,
 )
 from tracetui.ui.painting.compositor import PartCompositor
+from tracetui.ui.painting.later import mount_later
+from tracetui.ui.painting.sized_screen import styled_once
 from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.tab_line import TabLine
-from tracetui.ui.sized_screen import SizedScreen
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.key_bar import KeyBar
-from tracetui.ui.widgets.later import mount_later
 from tracetui.ui.widgets.prompt_bar import PromptBar
 from tracetui.ui.widgets.step_lines import StepLines
 from tracetui.ui.widgets.token_strip import TokenStrip
@@ -60,13 +61,14 @@ NOTE_SECONDS = 1.0
 """How long what was set may be on the screen only."""
 
 
-class DebuggerScreen(SizedScreen):
+class DebuggerScreen(Screen[None]):
     """Tree and panes, arranged by the stylesheet for three widths; what keys do stands in the parts."""
 
     AUTO_FOCUS = "#prompt"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tight"), (20, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    on_screen_resume = styled_once
 
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
     focused = Reactive[Widget | None](None, repaint=False)  # What it goes from and to repaints itself.
@@ -88,18 +90,13 @@ class DebuggerScreen(SizedScreen):
         self._completing = False
 
     @property
-    def is_whole(self) -> bool:
-        """Whether its panes and commands are there: they come once it has been painted."""
-        return self._parts is not None
-
-    @property
     def is_at_rest(self) -> bool:
         """Whether it is mounted, and not being made whole."""
         return self.is_mounted and not self._completing
 
     @property
     def parts(self) -> ScreenParts:
-        """What its commands do."""
+        """What its commands do: they come once it has been painted, with the panes."""
         assert self._parts is not None
         return self._parts
 

@@ -34,7 +34,8 @@ class ScreenHost:
         self.followers: list[Callable[[ScreenState, ScreenState], None]] = []
         """Called with the state that was shown and the one that is."""
         self._screen = screen
-        self._early: list[str] = []
+        self._early: list[str] | None = []
+        """Reported before there was a log; None once there is one."""
         self._rest: Timer | None = None
 
     @property
@@ -61,15 +62,16 @@ class ScreenHost:
         notify(self._screen.app, text, severity="warning" if level is Level.WARNING else "information", beside=True)
 
     def report(self, text: str, notice: str = "") -> None:
-        if not self._screen.is_whole:
+        if self._early is not None:
             self._early.append(text)
             return
         self._screen.arrangement.log.add(text, Level.ERROR)
         notify(self._screen.app, notice or text, severity="error", beside=True)
 
     def log_early(self) -> None:
-        """What was reported before there was a log."""
-        for text in self._early:
+        """What was reported before there was a log; from now on there is one."""
+        early, self._early = self._early or (), None
+        for text in early:
             self._screen.arrangement.log.add(text, Level.ERROR)
 
     def copy(self, text: str, notice: str) -> None:

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.state import ScreenState
-from tracetui.ui.widgets.later import mount_later
+from tracetui.ui.painting.later import mount_later
 from tracetui.ui.widgets.step_bar import StepBar
 
 

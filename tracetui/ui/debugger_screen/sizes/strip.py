@@ -6,7 +6,7 @@ from textual.containers import Horizontal
 from textual.reactive import reactive
 
 from tracetui.debugger.state import ScreenState
-from tracetui.ui.widgets.later import mount_later
+from tracetui.ui.painting.later import mount_later
 
 
 class RunStrip(Horizontal):
