@@ -17,7 +17,7 @@ SPREAD := --dist worksteal
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What is run with other versions than those in constraints.txt: the program as a user has it, in a terminal and without.
 PROGRAM_TESTS := tests/cli/test_commands.py tests/cli/test_recording.py tests/cli/test_diff.py tests/cli/test_terminal.py
-PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout pytest-xdist
+PROGRAM_TOOLS := hypothesis pyte pytest pytest-asyncio pytest-timeout pytest-xdist
 # A person sees what is being downloaded, a log does not need it.
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 

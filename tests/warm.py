@@ -60,7 +60,7 @@ class WarmProcess:
         env: Mapping[str, str],
         terminal: bool,
     ) -> None:
-        """`arguments` as Python takes them: a script and what it is given, or -m, a module and what that is given.
+        """`arguments` as Python takes them: a script, -m and a module or -c and a program, and what it is given.
 
         `descriptors` become its stdin, stdout and stderr. With `terminal` it leads a session whose terminal is stdin.
         """
@@ -220,13 +220,21 @@ def _become(request: dict[str, object], descriptors: Sequence[int]) -> NoReturn:
         setattr(sys, f"__{name}__", stream)
     arguments = request["arguments"]
     assert isinstance(arguments, list)
-    as_module = arguments[0] == "-m"
-    sys.argv = arguments[1:] if as_module else arguments
+    _run(arguments)
+    sys.exit(0)
+
+
+def _run(arguments: list[str]) -> None:
+    """As Python does with what stands behind its name."""
     sys.path[0] = str(Path.cwd())
-    if as_module:
+    if arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif arguments[0] == "-m":
+        sys.argv = arguments[1:]
         # A test may have imported the very module, which a new process has not.
         sys.modules.pop(f"{sys.argv[0]}.__main__", None)
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
+        sys.argv = arguments
         runpy.run_path(sys.argv[0], run_name="__main__")
-    sys.exit(0)

@@ -61,7 +61,7 @@ HERE = Path(__file__).parents[3]
 
 def test_a_program_whose_terminal_nobody_reads_ends_when_it_is_told_to(tmp_path: Path) -> None:
     full = tmp_path / "full"
-    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "draws for ever", str(full))) as child:
+    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "draws for ever", str(full)), warm=True) as child:
         child.until("ready")
         (tmp_path / "full.now").touch()
         # Nobody reads from here on, and soon as much waits to be drawn as can.
@@ -128,7 +128,7 @@ def test_the_process_is_left_though_the_others_cannot_be_told(monkeypatch: pytes
 def test_a_file_cut_short_under_a_map_gives_the_terminal_back(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"\0" * 2**20)
-    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "is struck", str(path))) as child:
+    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "is struck", str(path)), warm=True) as child:
         child.until("ready")
         (tmp_path / "weights.now").touch()
         assert child.ended() == 1

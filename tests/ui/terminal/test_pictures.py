@@ -45,7 +45,7 @@ HALF_BLOCKS = b"maps are drawn in half blocks"
 
 def opened(env: dict[str, str] | None = None) -> Terminal:
     folder = Path(__file__).parents[3]
-    return Terminal(cwd=folder, under=(sys.executable, "-c", PROGRAM), columns=100, rows=34, env=env)
+    return Terminal(cwd=folder, under=(sys.executable, "-c", PROGRAM), warm=True, columns=100, rows=34, env=env)
 
 
 @pytest.mark.parametrize("protocol", ANSWERS)

@@ -30,7 +30,7 @@ sys.exit(app.return_code)
 
 
 def test_a_key_sequence_that_no_terminal_sends_is_dropped() -> None:
-    with Terminal(cwd=Path(__file__).parents[3], under=(sys.executable, "-c", PROGRAM)) as terminal:
+    with Terminal(cwd=Path(__file__).parents[3], under=(sys.executable, "-c", PROGRAM), warm=True) as terminal:
         terminal.until("ready")
         for sequence in (b"\x1b[1;1:99999A", b"\x1b[:u", b"\x1b[97;5;97:98:1114112u"):
             terminal.send(sequence)
@@ -40,7 +40,7 @@ def test_a_key_sequence_that_no_terminal_sends_is_dropped() -> None:
 
 
 def test_what_libraries_print_goes_to_a_log_while_the_screen_is_up() -> None:
-    with Terminal(cwd=Path(__file__).parents[3], under=(sys.executable, "-c", PROGRAM)) as terminal:
+    with Terminal(cwd=Path(__file__).parents[3], under=(sys.executable, "-c", PROGRAM), warm=True) as terminal:
         terminal.until("ready")
         terminal.send("\x11")
         assert terminal.ended() == 0
