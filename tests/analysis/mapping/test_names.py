@@ -137,3 +137,11 @@ def test_the_order_of_execution() -> None:
         *(f"{layer}.self_attn", f"{layer}.mlp", layer, "model.layers.10:input", "model.norm", "lm_head", "logits"),
     ]
     assert sorted(set(ordered), key=execution_rank) == ordered
+
+
+def test_a_routers_logits_and_what_an_expert_is_given_are_known_under_their_other_names() -> None:
+    assert meaning("layers.0.feed_forward.router").site == "model.layers.0.mlp.router"
+    assert "model.layers.0.mlp.gate" in aliases("model.layers.0.mlp.router")
+    assert aliases("model.layers.0.mlp.experts.3:in@1") == ["model.layers.0.mlp.experts.3:input@1"]
+    assert aliases("model.layers.0.mlp.experts.3:input") == ["model.layers.0.mlp.experts.3:in"]
+    assert not aliases("model.layers.0.mlp.experts.3:tokens")

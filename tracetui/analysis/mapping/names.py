@@ -148,12 +148,15 @@ def execution_rank(site: str) -> tuple[int, int, int]:
     return (order.get(plain, 6), 0, 0)
 
 
+_ENTERED = re.compile(r"\.experts\.\d{1,6}:(in|input)(?=[#@]|$)")
 _SAME_VALUES = (
     ("lm_head", "logits"),
     (".self_attn", ".self_attn.o_proj"),
     (".self_attn.v_proj", ".self_attn:v"),
     (".mlp", ".mlp.down_proj"),
     (".mlp.gate", ".mlp:router_logits"),
+    (".mlp.router", ".mlp:router_logits"),
+    (".mlp.gate", ".mlp.router"),
     (".mlp.gate#1", ".mlp:routing_weights"),
     (".mlp.gate#2", ".mlp:experts"),
 )
@@ -169,6 +172,9 @@ def aliases(site: str) -> list[str]:
             elif here[0] == "." and site.endswith(here) and _LAYER.match(site):
                 found.append(site.removesuffix(here) + there)
     layer = _LAYER.match(site)
+    if layer and (entered := _ENTERED.search(site)):
+        # What an expert is given, as its own module's input or as its block tells it.
+        found.append(site[: entered.start(1)] + {"in": "input", "input": "in"}[entered[1]] + site[entered.end(1) :])
     if layer and layer[2] == "":
         found.append(f"model.layers.{int(layer[1]) + 1}:input")
     elif layer and layer[2] == ":input":

@@ -26,6 +26,8 @@ META_INSIDE = {
     "feed_forward": "mlp",
     **numbered_parts("feed_forward", "mlp"),
     "feed_forward.gate": "mlp.gate",
+    "feed_forward.router": "mlp.router",
+    "feed_forward.shared_expert": "mlp.shared_expert",
 }
 META_OUTSIDE = {"tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head"}
 
