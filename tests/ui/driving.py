@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
+from textual.app import App
 from textual.pilot import Pilot
+from textual.worker import WorkerCancelled
 
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.debugger.session import Listener, Module
@@ -69,7 +72,7 @@ class Driven:
         if rests:
             for pane in self.app.screen.query(ReadingPane):
                 pane.catch_up()
-        await self.app.workers.wait_for_complete()
+        await workers_done(self.app)
         await self.pilot.pause()
 
     def text(self) -> str:
@@ -79,6 +82,14 @@ class Driven:
 
     def line(self, y: int) -> str:
         return self.text().splitlines()[y]
+
+
+async def workers_done(app: App[Any]) -> None:
+    """Until all workers are done, those too that take the place of one that is waited for."""
+    while True:
+        with suppress(WorkerCancelled):
+            await app.workers.wait_for_complete()
+            return
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from textual.widgets import Input
 
 from tests.hooks_left import hooks_left
 from tests.tracer.recipes import CONFIG
+from tests.ui.driving import workers_done
 from tracetui import paths
 from tracetui.commands.screen import debugger_app
 from tracetui.debugger.memory import store
@@ -194,7 +195,7 @@ class Seat:
         async with asyncio.timeout(SECONDS):
             while self.state.phase in (Phase.PREPARING, Phase.STARTING, Phase.RUNNING):
                 await self.pilot.pause(0.005)
-            await self.app.workers.wait_for_complete()
+            await workers_done(self.app)
         await asyncio.wait_for(self.pilot.pause(), SECONDS)
 
     async def to_panes(self) -> None:

@@ -79,6 +79,16 @@ async def test_the_screen_waits_for_what_is_read_but_not_for_long(monkeypatch: p
         read.set()
 
 
+async def test_a_hold_that_ends_after_the_application_paints_nothing() -> None:
+    app = Reading()
+    async with app.run_test():
+        hold = held_paint.HeldPaint(app)
+        hold.begin("group", "read")
+    assert not app.screen_stack
+    hold._give_up()
+    assert app._exception is None
+
+
 async def test_newer_work_lets_go_of_what_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_paint, "LONGEST_HOLD", 60)
     heard: list[str] = []

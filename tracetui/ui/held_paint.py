@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from asyncio import get_running_loop
 from contextlib import ExitStack
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -40,7 +41,7 @@ class HeldPaint:
             if now >= self._ends:
                 # A hold soon after another shares its end: many quick ones would stop painting as well.
                 self._ends = now + LONGEST_HOLD
-                self._app.set_timer(LONGEST_HOLD, self._give_up)
+                get_running_loop().call_later(LONGEST_HOLD, self._app.call_later, self._give_up)
         self._reads[group] = read
 
     def end(self, group: object, read: object) -> None:
@@ -58,6 +59,9 @@ class HeldPaint:
 
     def _paint(self) -> None:
         self._batch.close()
+        if not self._app.screen_stack:
+            # The application has ended meanwhile.
+            return
         screen = self._app.screen
         if (screen, self._app.size) != self._painted_on:
             # What another screen or size drew at once was dropped meanwhile.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tracetui.debugger.readings.beside import beside
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.messages import FillAsked
@@ -46,6 +48,8 @@ class ReadingPane(Widget, Generic[Value]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "fill", "to what an empty pane would show", show=False, id="fill_pane"),
     ]
+    reads_ahead: ClassVar = False
+    """Whether it has something read before anybody asks."""
     filled_by: ClassVar[str] = ""
     """The role of the records that an empty pane has something to show of."""
 
@@ -98,11 +102,13 @@ class ReadingPane(Widget, Generic[Value]):
 
     def _at_rest(self) -> None:
         self.catch_up()
-        if self.display:
-            self.read_ahead()
+        if self.display and self.reads_ahead:
+            # In a long recording the next layer may be far.
+            work, trace = partial(beside, self.state), lambda: self.state.trace
+            read_in_background(self, f"{self.id}, beside", work, self.read_ahead, trace)
 
-    def read_ahead(self) -> None:
-        """The keys rest: have read in a thread what the next one probably asks for."""
+    def read_ahead(self, indices: Sequence[int]) -> None:
+        """The keys rest: have read in a thread what the next one asks for, if it leads to one of these records."""
 
     def catch_up(self) -> None:
         """Read what isn't read yet."""

@@ -17,7 +17,6 @@ from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.labels import row_name
 from tracetui.debugger.readings.attention import AttentionPlane, Checks, Shown, check_attention
-from tracetui.debugger.readings.beside import beside
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.text import number
@@ -44,6 +43,7 @@ ORIGIN = "attention"
 class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     """The call at the cursor, else the last one before it."""
 
+    reads_ahead = True
     filled_by = "q"
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
@@ -149,10 +149,10 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     def _key(self, state: ScreenState) -> Hashable:
         return ready_key(state, self.kind, self.query_one("#heatmap", Heatmap).kind)
 
-    def read_ahead(self) -> None:
+    def read_ahead(self, indices: Sequence[int]) -> None:
         """The calls that the next key probably leads to."""
         state = self.state
-        states = [replace(state, cursor=index) for index in (state.cursor, *beside(state))]
+        states = [replace(state, cursor=index) for index in (state.cursor, *indices)]
         new = [each for each in states if self._kept.of(each.trace, self._key(each)) is None]
         scale = self.query_one("#heatmap", Heatmap).kind
         if new:

@@ -18,7 +18,6 @@ from textual.worker import get_current_worker
 
 from tracetui.analysis.axes import axis_positions, part_remark
 from tracetui.debugger.labels import position_labels
-from tracetui.debugger.readings.beside import beside
 from tracetui.debugger.readings.planes import Plane, plane_of
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
@@ -49,6 +48,8 @@ _MOST_AHEAD = 2**20
 
 class TensorPane(ReadingPane[Reading], Vertical):
     """Everything that can be seen of the record under the cursor."""
+
+    reads_ahead = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "switch_scale", "linear, symlog or full scale", show=False, id="switch_scale"),
@@ -129,10 +130,10 @@ class TensorPane(ReadingPane[Reading], Vertical):
     def reading(self, state: ScreenState) -> Callable[[], Reading]:
         return partial(_read, state.trace, state.record)
 
-    def read_ahead(self) -> None:
+    def read_ahead(self, indices: Sequence[int]) -> None:
         """The records that the next key probably leads to, and their matrices."""
         state, grid, known = self.state, self.query_one(ValueGrid), self._kept.of
-        states = [replace(state, cursor=index) for index in beside(state)]
+        states = [replace(state, cursor=index) for index in indices]
         small = [each for each in states if each.record.numel <= _MOST_AHEAD]
         records = [each.record for each in small if known(state.trace, each.record) is None]
         chunks = [work for each in small if (work := grid.reading_of(self._subject(each))) is not None]
