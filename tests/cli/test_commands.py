@@ -61,6 +61,11 @@ def test_models_lists_what_ships_and_locate_the_folders(tracetui: Here, monkeypa
         assert tracetui("locate", what).out == "/elsewhere\n"
     monkeypatch.setattr("tracetui.native.library.library", lambda: None)
     assert tracetui("locate", "native").out == "none: statistics are computed by numpy\n"
+    everything = tracetui("locate")
+    assert (everything.status, everything.err) == (0, "")
+    names = ["config", "themes", "themes", "state", "cache", "native"]
+    assert [line.split()[0] for line in everything.out.splitlines()] == names
+    assert "state   /elsewhere" in everything.out
 
 
 def test_nothing_said_is_answered_with_help(tracetui: Here) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tracetui.analysis.module_numbers import ModuleNumbers, SortBy
-from tracetui.views.module_columns import NAME, cells_of, heading, run_cells, run_columns, short, trend_cells
+from tracetui.views.module_columns import NAME, cells_of, heading, run_cells, run_columns, three_digits, trend_cells
 
 NUMBERS = ModuleNumbers(3, 12.345, 2.5, 0, 0, 0.0012, np.array([1.0, 2.0, 4.0]))
 
@@ -42,7 +42,7 @@ def test_nan_stands_in_place_of_the_norm_where_there_is_no_column_for_it() -> No
 
 
 def test_numbers_have_three_digits_and_little_room() -> None:
-    assert [short(value) for value in (0, 0.012, 1.1, 12, 99.96, 1234.4, 12345, 1.5e-7, 2.5e120)] == [
+    assert [three_digits(value) for value in (0, 0.012, 1.1, 12, 99.96, 1234.4, 12345, 1.5e-7, 2.5e120)] == [
         "0", "0.0120", "1.10", "12.0", "100", "1234", "1.2e4", "1.5e-7", "2.5e120",
     ]  # fmt: skip
 

@@ -20,6 +20,11 @@ class Prediction:
     probability: float
     logit: float
 
+    def __repr__(self) -> str:
+        """`<Prediction 1151 'ait': 0.0557%, logit 0.91>`"""
+        text = self.token.bytes.decode("utf-8", "replace")
+        return f"<Prediction {self.token.id} {text!r}: {self.probability:.3%}, logit {self.logit:.4g}>"
+
 
 def next_tokens(trace: Trace, k: int, batch: int = 0, position: int = -1) -> tuple[Prediction, ...]:
     """The k most probable tokens after a position of row `batch`, best first; those whose logit is NaN left out.

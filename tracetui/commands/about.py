@@ -53,16 +53,15 @@ def locate(arguments: Namespace) -> int:
     """Name a folder; for themes the shipped one first, then the user's own; for native the compiled library."""
     from tracetui.native import library
 
-    if arguments.what == "native":
-        print(library.PATH if library.library() else "none: statistics are computed by numpy")
-        return 0
     own = paths.config_dir()
-    folders = {
+    places: dict[str, list[object]] = {
         "config": [own],
         "themes": [paths.themes(), own / "themes"],
         "state": [paths.state_dir()],
         "cache": [paths.cache_dir()],
+        "native": [library.PATH if library.library() else "none: statistics are computed by numpy"],
     }
-    for folder in folders[arguments.what]:
-        print(folder)
+    for name in [arguments.what] if arguments.what else places:
+        for place in places[name]:
+            print(place if arguments.what else f"{name:<8}{place}")
     return 0

@@ -78,7 +78,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes, and its compiled code")
-    locate.add_argument("what", choices=("config", "themes", "state", "cache", "native"))
+    kinds = ("config", "themes", "state", "cache", "native")
+    locate.add_argument("what", nargs="?", choices=kinds, help="without it: all of them, with their names")
     top.set_defaults(prog=top.prog)
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)

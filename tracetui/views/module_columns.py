@@ -92,9 +92,9 @@ def _cell(numbers: ModuleNumbers, column: RunColumn, own: bool) -> tuple[str, bo
     if column.name == SortBy.TIME:
         text = "" if numbers.seconds is None else _seconds(numbers.seconds)
     elif column.name == SortBy.GROWTH:
-        text = "" if math.isnan(numbers.growth) else f"×{short(numbers.growth)}"
+        text = "" if math.isnan(numbers.growth) else f"×{three_digits(numbers.growth)}"
     else:
-        text = "–" if math.isnan(numbers.norm) else short(numbers.norm)
+        text = "–" if math.isnan(numbers.norm) else three_digits(numbers.norm)
     return f"{text:>{column.cells}}", False
 
 
@@ -104,7 +104,7 @@ def _broken(numbers: ModuleNumbers) -> str:
     return f"{count(numbers.inf)} Inf" if numbers.inf else ""
 
 
-def short(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three digits in at most six characters, zeros at the end kept: `0.0120`, `12.0`, `1234`, `1.2e5`."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.0f}" if abs(value) >= 99.95 or not value else f"{value:#.3g}"

@@ -19,7 +19,7 @@ from tracetui.recording.value import Array
 from tracetui.views.diff.as_json import diff_json
 from tracetui.views.diff.counts import brief
 from tracetui.views.diff.report import diff_lines
-from tracetui.views.diff.rows import BARS, level, row_text, short
+from tracetui.views.diff.rows import BARS, level, row_text, scientific
 
 
 def arrays(layers: Sequence[int] = (0, 1, 2, 3)) -> dict[str, Array]:
@@ -123,7 +123,7 @@ def test_a_line_takes_exactly_its_width(width: int) -> None:
 
 def test_a_distance_is_told_by_a_block_and_a_number() -> None:
     assert [level(distance) for distance in (1e-8, 1e-4, 1e-2, 1, np.inf, np.nan)] == ["▁", "▃", "▆", "█", "█", "█"]
-    assert [short(distance) for distance in (0.0, 1.234e-5, np.inf, 12.0)] == ["0", "1.2e-05", "inf", "1.2e+01"]
+    assert [scientific(distance) for distance in (0.0, 1.234e-5, np.inf, 12.0)] == ["0", "1.2e-05", "inf", "1.2e+01"]
 
 
 def test_where_there_is_room_a_bar_goes_by_decades_and_its_ends_are_told() -> None:

@@ -116,6 +116,9 @@ class FakePanes:
     def to_front(self) -> None:
         self.calls.append("to front")
 
+    def leave_timeline(self) -> None:
+        self.calls.append("left the timeline")
+
 
 @dataclass
 class FakePrompt:

@@ -169,7 +169,7 @@ async def test_routing_says_what_of_it_was_not_kept(tmp_path: Path, kept: tuple[
 async def test_the_footer_offers_nothing_to_run(tmp_path: Path) -> None:
     async with opened(written(tmp_path / "t.npz"), (180, 50)) as it:
         footer = it.text().splitlines()[-1]
-        assert "c to the end" in footer
+        assert "c end" in footer
         assert "prompt" not in footer
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
+from tracetui.analysis.module_numbers import SortBy
 from tracetui.debugger.session import Module
 from tracetui.recording.record import Record
 from tracetui.ui.panes.modules.pane import ModuleList
@@ -118,7 +119,9 @@ async def test_the_tree_shows_what_the_run_did_and_sorts_by_it() -> None:
         first = it.screen.query_one(ModuleList).chosen
         await it.press("1", "enter")
         assert it.site == first
-        await it.press("Z")
+        await it.press("percent_sign", "percent_sign")
+        assert it.screen.query_one(ModuleList).numbers.by is SortBy.TREE, "its own columns, and its own order"
+        await it.press("Z", "Z", "Z")
         assert "no module has NaN/Inf" in tree(it)[0]
         await it.press("Z", "Z", "percent_sign")
         assert names(it)[0] == "LlamaForCausalLM"
@@ -133,3 +136,14 @@ async def test_a_sorted_tree_is_filtered_too() -> None:
             ["1.mlp.down_proj", "0.mlp.down_proj"],
         )
         assert "1 of 2" in it.text()
+
+
+async def test_esc_leaves_a_search_as_if_there_had_been_none() -> None:
+    async with driven(outline=outline(), prepare=hitting) as it:
+        await it.press("enter", "c", "escape", "1", "g")
+        tree = it.screen.query_one(ModuleList)
+        before = tree.chosen
+        await it.press("slash", "m", "l", "p")
+        assert tree.chosen == BLOCK != before
+        await it.press("escape")
+        assert (tree.chosen, it.screen.focused) == (before, tree)

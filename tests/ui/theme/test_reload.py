@@ -58,6 +58,7 @@ async def test_the_theme_in_use_changes_under_the_users_eyes(tmp_path: Path, mon
         await it.settle()
         watching = ThemeReload(it.app)
         watching.begin()
+        await it.settle()
         write(path, GOOD.format("#203040"), 8)
         await looked(it, watching)
         assert it.screen.styles.background == Color.parse("#203040")

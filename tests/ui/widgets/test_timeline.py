@@ -80,3 +80,14 @@ async def test_stops_are_flags() -> None:
         await it.press("enter", "s", "s", "s", "b", "c")
         await it.press("home")
         assert shown(it)[2][gutter(120) + 3] == "⚑"
+
+
+async def test_esc_gives_the_keys_back_to_what_had_them(tmp_path: Path) -> None:
+    async with opened(written(tmp_path / "t.npz"), (100, 30)) as it:
+        await it.press("1")
+        before = it.top.focused
+        await it.press("9", "9", "right", "escape")
+        assert it.top.focused is before
+        await it.press("3", "9", "escape")
+        assert it.top.focused is not bar(it)
+        assert it.top.arrangement.front == "attention"

@@ -40,6 +40,8 @@ class Arrangement:
         self.room_given: Callable[[], None] = lambda: None
         """Called when another pane has all the room, or none has any more."""
         self.front = PANES[0].id
+        self._before_timeline: Widget | None = None
+        """What had the keys before the timeline got them."""
         self._page = page
         self.widgets: dict[str, Widget] = {self.front: WelcomePane(self.front, page)}
         """By the panes' ids: until the first paint only what stands in front."""
@@ -143,7 +145,20 @@ class Arrangement:
 
     def to_timeline(self) -> None:
         self._forget_remark()
+        if not self._at_timeline:
+            self._before_timeline = self._screen.focused
         self._screen.set_focus(self._screen.query_one("#timeline"))
+
+    def leave_timeline(self) -> None:
+        """Give the keys back to what had them before, if the timeline has them."""
+        if self._at_timeline and self._before_timeline is not None and self._before_timeline.is_on_screen:
+            self._screen.set_focus(self._before_timeline)
+        elif self._at_timeline:
+            self.to_front()
+
+    @property
+    def _at_timeline(self) -> bool:
+        return self._screen.focused is not None and self._screen.focused.id == "timeline"
 
     def _give_keys(self, pane: str) -> None:
         around = self.widgets.get(pane, self._screen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from textual.screen import Screen
+from textual.widget import Widget
 
 from tracetui.analysis.module_numbers import SortBy
 from tracetui.text import visible
@@ -40,6 +41,8 @@ class ModuleSearch:
         self._tree = tree
         self._say = say
         self._from = self._text = ""
+        self._focused: Widget | None = None
+        """What had the keys before."""
 
     @property
     def handlers(self) -> Handlers:
@@ -53,6 +56,7 @@ class ModuleSearch:
     def open(self) -> None:
         self._arrangement.give_room("")
         self._from, self._tree.finding = self._tree.chosen, True
+        self._focused = self._screen.focused
         self._bar.open()
 
     def show_match(self, text: str) -> None:
@@ -79,6 +83,13 @@ class ModuleSearch:
             self._tree.find(text, self._from)
         self.close()
 
+    def leave(self) -> None:
+        """End the search as if nobody had searched: the line where it was, and the keys with what had them."""
+        self.close()
+        self._tree.go(self._from)
+        if self._focused is not None and self._focused.is_on_screen:
+            self._screen.set_focus(self._focused)
+
     def close(self) -> None:
         self._bar.close()
         self._tree.finding = False
@@ -97,6 +108,8 @@ class ModuleSearch:
         """The run's numbers in the tree, or what modules hold."""
         numbers = self._tree.numbers
         numbers.choose(not numbers.chosen)
+        if not numbers.chosen and numbers.by is not SortBy.TREE:
+            self._tree.sort_further(SortBy.TREE)
         self._bar.name_columns()
         remark = "the tree shows what the run did" if numbers.chosen else "the tree shows what modules hold"
         self._say(remark if self._tree.state.frontier else f"{remark} once it has run" * numbers.chosen)

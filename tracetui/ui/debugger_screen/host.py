@@ -95,6 +95,9 @@ class Panes(Protocol):
     def to_front(self) -> None:
         """Have the pane in front hear the keys."""
 
+    def leave_timeline(self) -> None:
+        """Give the keys back to what had them before the timeline."""
+
 
 class TypedPrompt(Protocol):
     """The line in which the prompt is typed; over a recording there is none."""

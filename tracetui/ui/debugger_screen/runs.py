@@ -79,12 +79,14 @@ class RunActions:
             self._once_at_rest(partial(self._host.driver.preview, prompts))
 
     def cancel(self) -> None:
-        """Give a maximised pane's room back, or cancel what runs; a model that waits is left waiting."""
+        """Give a maximised pane's room back, cancel what runs, or leave the timeline; a waiting model stays."""
         if self._panes.maximised:
             self._panes.give_room("")
         elif self._host.state.running:
             self._host.driver.cancel()
             self._host.show()
+        else:
+            self._panes.leave_timeline()
 
     def generate(self) -> None:
         """Ask how many tokens more."""

@@ -275,7 +275,7 @@ class DebuggerScreen(Screen[None]):
 
     @on(FindInput.Left)
     def _close_find(self) -> None:
-        self.parts.search.close()
+        self.parts.search.leave()
 
     @on(Said)
     def _say(self, message: Said) -> None:

@@ -18,6 +18,7 @@ from tracetui.debugger.labels import label_of, position_labels, row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.dialogs.dialog import Dialog
 from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.list_keys import CELL_KEYS, FAR
 from tracetui.views.cells import Line
 from tracetui.views.charts.bars import percent
 from tracetui.views.heatmap.ink import rich_colour
@@ -48,12 +49,9 @@ class LensScreen(Dialog[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,P,q,enter", "dismiss(None)", "close", show=False, id="lens_close"),
-        Binding("up,k", "move(-1,0)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1,0)", "down", show=False, id="move_down"),
-        Binding("left,h", "move(0,-1)", "left", show=False, id="move_left"),
-        Binding("right,l", "move(0,1)", "right", show=False, id="move_right"),
-        Binding("home", "move(-1000000,0)", "last layer", show=False, id="lens_top"),
-        Binding("end", "move(1000000,0)", "first layer", show=False, id="lens_bottom"),
+        *CELL_KEYS,
+        Binding("home", f"move({-FAR}, 0)", "last layer", show=False, id="lens_top"),
+        Binding("end", f"move({FAR}, 0)", "first layer", show=False, id="lens_bottom"),
     ]
 
     def __init__(self, read: LensRead) -> None:

@@ -17,6 +17,7 @@ from tracetui.recording.value import Array
 from tracetui.text import visible
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.list_keys import CELL_KEYS
 from tracetui.views.cells import Line, line
 from tracetui.views.diff.values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
 from tracetui.views.inks import Inks
@@ -52,10 +53,7 @@ class DiffGrid(Canvas, can_focus=True):
     """Arrows, hjkl and page keys move a cell; where it is narrow, the cell's row stands as a list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1, 0)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1, 0)", "down", show=False, id="move_down"),
-        Binding("left,h", "move(0, -1)", "left", show=False, id="move_left"),
-        Binding("right,l", "move(0, 1)", "right", show=False, id="move_right"),
+        *CELL_KEYS,
         Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
         Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
     ]

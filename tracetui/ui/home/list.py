@@ -15,7 +15,7 @@ from textual.widget import Widget
 from tracetui.debugger.home.rows import HomeRow, HomeSection
 from tracetui.startup_line import FRAME_SECONDS, FRAMES
 from tracetui.text import visible
-from tracetui.ui.widgets.list_keys import LINE_KEYS
+from tracetui.ui.widgets.list_keys import FAR, LINE_KEYS
 
 _NAME = 30
 """Most cells of a row's name where there is room for what it is."""
@@ -31,8 +31,8 @@ class HomeList(Widget, can_focus=True):
         *LINE_KEYS,
         Binding("pageup", "move(-8)", "page up", show=False, id="page_up"),
         Binding("pagedown", "move(8)", "page down", show=False, id="page_down"),
-        Binding("home,g", "move(-1000)", "the first", show=False, id="first"),
-        Binding("end,G", "move(1000)", "the last", show=False, id="last"),
+        Binding("home", f"move({-FAR})", "the first", show=False, id="first"),
+        Binding("end", f"move({FAR})", "the last", show=False, id="last"),
         Binding("tab", "section(1)", "the next section", show=False, id="home_next_section"),
         Binding("shift+tab", "section(-1)", "the section before", show=False, id="home_previous_section"),
         Binding("enter", "choose", "open", show=False, id="home_choose"),

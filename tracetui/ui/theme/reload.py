@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.app import App
+from textual.timer import Timer
 
 from tracetui import paths
 from tracetui.errors import InputError
@@ -67,20 +68,26 @@ class ThemeReload:
     def __init__(self, app: ThemedApp) -> None:
         self._app = app
         self._folder: ThemeFolder | None = None
+        self._timer: Timer | None = None
 
     def begin(self) -> None:
         """Once the first screen is there; a folder that comes later is read at the next start."""
-        folder = paths.config_dir() / "themes"
-        if folder.is_dir():
-            self._folder = ThemeFolder(folder)
-            self._app.set_interval(_SECONDS, self.look)
+        self._timer = self._app.set_interval(_SECONDS, self.look)
+        self.look()
 
     def look(self) -> None:
         """Look now."""
         self._app.run_worker(self._look, thread=True, exclusive=True, exit_on_error=False, group="themes")
 
     def _look(self) -> None:
-        if self._folder is not None and (changes := self._folder.changes()):
+        """In a thread: nothing of the disk is asked where keys are heard."""
+        if self._folder is None:
+            folder = paths.config_dir() / "themes"
+            if folder.is_dir():
+                self._folder = ThemeFolder(folder)
+            elif self._timer is not None:
+                self._app.call_later(self._timer.stop)
+        elif changes := self._folder.changes():
             self._app.call_later(self._take, changes)
 
     def _take(self, changes: list[ThemeFile | str]) -> None:

@@ -39,7 +39,7 @@ class KeyBar(ActionLine):
         return [self._command(command) for command in footer_commands() if command.id not in left_out]
 
     def _command(self, command: Command) -> Part:
-        label = "to the end" if self._recorded and command.id == "continue" else command.label
+        label = "end" if self._recorded and command.id == "continue" else command.label
         return _part(footer_key(command, self._keymap), label), command.action_on_screen
 
 

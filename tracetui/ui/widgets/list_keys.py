@@ -19,13 +19,17 @@ TREE_KEYS = (
     Binding("left,h", "fold", "fold", show=False, id="tree_fold"),
     Binding("right,l", "unfold", "unfold", show=False, id="tree_unfold"),
 )
-MAP_KEYS = (
+CELL_KEYS = (
     Binding("left,h", "move(0, -1)", "column before", show=False, id="move_left"),
     Binding("right,l", "move(0, 1)", "next column", show=False, id="move_right"),
     Binding("up,k", "move(-1, 0)", "row above", show=False, id="move_up"),
     Binding("down,j", "move(1, 0)", "row below", show=False, id="move_down"),
     Binding("g", f"move({-FAR}, 0)", "the first row", show=False, id="move_first"),
     Binding("G", f"move({FAR}, 0)", "the last row", show=False, id="move_last"),
+)
+"""By which one goes through the cells of a table or a map."""
+MAP_KEYS = (
+    *CELL_KEYS,
     Binding("home", "edge(0)", "first column", show=False, id="row_start"),
     Binding("end", "edge(-1)", "last column", show=False, id="row_end"),
     Binding("plus,equals_sign", "magnify(1)", "zoom in", show=False, id="zoom_in"),

@@ -45,7 +45,7 @@ class Nearby(Canvas):
         here = record.index == self.state.cursor
         ground = inks.cursor if here else Style.null()
         shape = fit("×".join(str(length) for length in record.shape), min(_SHAPE, width // 3), right=True)
-        name = fit(f"{' ' * record.depth}{short(record)}", max(1, width - len(shape) - 9))
+        name = fit(f"{' ' * record.depth}{site_in_layer(record)}", max(1, width - len(shape) - 9))
         unlike = UNLIKE if record.key in self.state.trace.unlike_replicas else " "
         mark = MARKS.get(self.state.health.get(record.index), unlike)
         parts = [
@@ -57,7 +57,7 @@ class Nearby(Canvas):
         return line(parts, width)
 
 
-def short(record: Record) -> str:
+def site_in_layer(record: Record) -> str:
     """The site within its layer, with the layer's number before it: `0 .self_attn.q_proj`."""
     if record.layer is None:
         return record.key

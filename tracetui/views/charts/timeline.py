@@ -14,7 +14,7 @@ from tracetui.analysis.timeline.pyramid import Floats, Ints
 from tracetui.text import number
 from tracetui.views.cells import Line, blank, column, fit, line, runs
 from tracetui.views.inks import Inks
-from tracetui.views.module_columns import short
+from tracetui.views.module_columns import three_digits
 
 _BROKEN, _NOTHING, _HERE, _FLAG, _TICK, _PASS, _MADE = "×", "·", "▲", "⚑", "╵", "┃", "!"
 _NO_GROUND = Style(reverse=False)
@@ -189,7 +189,7 @@ def _words(film: Film, scale: FilmScale, room: int, height: int, inks: Inks) -> 
     here = (fit(f" {number(film.norm)}" if np.isfinite(film.norm) else "", room), inks.mark)
     ends = [""] * height
     if room == _WIDE and scale.high and height > 2:
-        ends = [f"{short(scale.high)} ┤", *[" │"] * (height - 3), f"{short(scale.low)} ┤", ""]
+        ends = [f"{three_digits(scale.high)} ┤", *[" │"] * (height - 3), f"{three_digits(scale.low)} ┤", ""]
     ink = inks.mark if film.has_keys else inks.quiet
     lines = [line([(fit(title, room - len(ends[0])), ink), (ends[0], inks.quiet)], room)]
     if height > 1:

@@ -93,7 +93,7 @@ def _number(row: TreeRow, room: int) -> str:
         return f" {words}" if words and not (row.open and not node.site) else ""
     count = f"{node.apart:,} off " if folded and node.apart else ""
     drawn = (bar(_height(distance), room) if room else level(distance)) if standing >= Standing.SHAPES else ""
-    return f" {count}{drawn:<{max(1, room)}}{short(distance):>{8 if room else 7}}"
+    return f" {count}{drawn:<{max(1, room)}}{scientific(distance):>{8 if room else 7}}"
 
 
 def level(distance: float) -> str:
@@ -112,6 +112,6 @@ def _height(distance: float) -> float:
     return max(0.0, min(1.0, 1 + math.log10(distance) / _DECADES)) if distance > 0 else 0.0
 
 
-def short(distance: float) -> str:
+def scientific(distance: float) -> str:
     """In at most seven cells: `2.3e-02`, `0`, `inf`."""
     return f"{distance:.1e}" if 0 < distance < math.inf else f"{distance:g}"

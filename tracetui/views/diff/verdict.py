@@ -12,7 +12,7 @@ from tracetui.analysis.diff.tree import Node, Standing
 from tracetui.recording.record import Record
 from tracetui.views.diff.format import entry, wrapped
 from tracetui.views.diff.report import flip_text
-from tracetui.views.diff.rows import short
+from tracetui.views.diff.rows import scientific
 from tracetui.views.diff.site import finding_lines
 
 _FLIPS = 40
@@ -74,5 +74,5 @@ def group_lines(node: Node, width: int) -> list[str]:
     if node.standing is Standing.AHEAD:
         lines += entry("not run", ["one side's run has not come to it yet"], width)
     if node.worst is not None:
-        lines += entry("worst", [f"{short(node.worst)} of B's norm, in the worst row"], width)
+        lines += entry("worst", [f"{scientific(node.worst)} of B's norm, in the worst row"], width)
     return lines

@@ -84,7 +84,7 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
         chosen, self.filtered_by = self.chosen, text
         self.numbers.follow()
         self._build()
-        self._go(chosen)
+        self.go(chosen)
         self.bring_into_view()
 
     def matches(self, text: str) -> list[str]:
@@ -101,7 +101,7 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
             return None
         self._opened |= ancestors(path_found)
         self._build()
-        self._go(path_found)
+        self.go(path_found)
         # Where the line stands already it may still be out of sight.
         self.bring_into_view()
         return path_found
@@ -184,9 +184,10 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
         self._followed = (self._followed & needed) | (needed - self._opened)
         self._opened |= needed
         self._build()
-        self._go(self.current)
+        self.go(self.current)
 
-    def _go(self, path: str) -> None:
+    def go(self, path: str) -> None:
+        """To the line of a module, if it is unfolded."""
         self.line = self._lines.get(path, self.line)
 
     @property
@@ -203,13 +204,13 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
     def has_run(self, path: str) -> bool:
         return path in self._ran.sites
 
-    def sort_further(self) -> SortBy:
-        """In the order of the next of the run's numbers, or of the tree."""
-        chosen, by = self.chosen or self.current, self.numbers.next_order()
+    def sort_further(self, to: SortBy | None = None) -> SortBy:
+        """In the order of the next of the run's numbers, or of the tree; or in one that is asked for."""
+        chosen, by = self.chosen or self.current, self.numbers.next_order(to)
         if by is SortBy.TREE:
             self._opened |= ancestors(chosen)
         self._build()
-        self._go(chosen)
+        self.go(chosen)
         return by
 
     def rebuild(self) -> None:
@@ -250,7 +251,7 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
             self._opened.discard(row.path)
             self._build()
         elif row.path:
-            self._go(row.path.rpartition(".")[0])
+            self.go(row.path.rpartition(".")[0])
 
     def action_unfold(self) -> None:
         if self._rows and self._rows[self.line].opens:

@@ -13,7 +13,7 @@ from tracetui.analysis.module_numbers import ModuleBook, ModuleNumbers, SortBy, 
 from tracetui.debugger.module_rows import ModuleRow
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.widgets.nearby import short
+from tracetui.ui.widgets.nearby import site_in_layer
 from tracetui.views.module_columns import ROOMY, TREND, RunColumn, cells_of, heading, run_columns
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ class RunNumbers:
         self.follow()
         self._tree.refresh()
 
-    def next_order(self) -> SortBy:
-        """The next column, the largest first; after the last one the order of the tree."""
-        self.by = _ORDER[(_ORDER.index(self.by) + 1) % len(_ORDER)]
+    def next_order(self, to: SortBy | None = None) -> SortBy:
+        """The next column, the largest first; after the last one the order of the tree; or one that is asked for."""
+        self.by = _ORDER[(_ORDER.index(self.by) + 1) % len(_ORDER)] if to is None else to
         self.ranking = self._ranked_for = None
         self.follow()
         return self.by
@@ -149,7 +149,7 @@ class RunNumbers:
         ranking = None
         if text is not None:
             order, ranked = sorted_paths(book, trace, pass_, by, text, lambda: worker.is_cancelled)
-            rows = [_row(path, short(trace.records[ranked[path].index])) for path in order]
+            rows = [_row(path, site_in_layer(trace.records[ranked[path].index])) for path in order]
             ranking = ModuleRanking(order, rows, ranked)
             paths = [*paths, *order[: self._tree.size.height]]
         numbers = fetched(book, trace, paths, pass_, lambda: worker.is_cancelled)

@@ -18,7 +18,7 @@ from tracetui.ui.panes.kept import Kept
 from tracetui.ui.panes.tensor.subject import NO_CHUNK, NO_SUBJECT, Chunk, Subject, read_chunk
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas, Patience
-from tracetui.ui.widgets.list_keys import FAR
+from tracetui.ui.widgets.list_keys import CELL_KEYS
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
 from tracetui.views.values import NORM_CELLS, NORMS_FROM, ValueWindow, capacity, heads_of, norm_column, values_table
@@ -33,12 +33,7 @@ class ValueGrid(Canvas, can_focus=True):
     """Arrows, hjkl and page keys move a cell cursor; on token rows it takes the token cursor along."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1, 0)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1, 0)", "down", show=False, id="move_down"),
-        Binding("g", f"move({-FAR}, 0)", "the first row", show=False, id="move_first"),
-        Binding("G", f"move({FAR}, 0)", "the last row", show=False, id="move_last"),
-        Binding("left,h", "move(0, -1)", "left", show=False, id="move_left"),
-        Binding("right,l", "move(0, 1)", "right", show=False, id="move_right"),
+        *CELL_KEYS,
         Binding("pageup", "page(-1, 0)", "page up", show=False, id="page_up"),
         Binding("pagedown", "page(1, 0)", "page down", show=False, id="page_down"),
         Binding("shift+left,H", "page(0, -1)", "page left", show=False, id="page_left"),
