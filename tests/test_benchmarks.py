@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import document, terminal, workers
+from tests.benchmarks import document, screen, start, terminal, workers
 from tests.benchmarks.results import Results
 
 STUBBORN = """
@@ -41,6 +42,8 @@ def test_a_document_and_its_plots_are_made_of_the_rows(tmp_path: Path, capsys: p
     text = (tmp_path / "performance.md").read_text()
     assert "| 32 tokens: traced | 1.2 | 1.1–1.3 | 3 | untraced | ≤ 1.15, **missed** |" in text
     assert text.index("## Comparing large traces") < text.index("## How costs grow")
+    assert "Of 6 targets 0 are met; these are not:" in text
+    assert "- How costs grow: 32 tokens: traced, 1.2 where 1.15 was aimed at" in text
     assert "![tokens](performance-tokens.svg)" in text
     assert "performance-layers" not in text
     assert "cores" in text
@@ -48,6 +51,16 @@ def test_a_document_and_its_plots_are_made_of_the_rows(tmp_path: Path, capsys: p
     before = (tmp_path / "performance-records.svg").read_bytes()
     document.main([first, later], tmp_path)
     assert (tmp_path / "performance-records.svg").read_bytes() == before, "the same rows make the same picture"
+
+
+def test_rounds_are_bounded_where_a_benchmark_has_some(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = []
+    monkeypatch.setattr(start, "main", lambda results, rounds=5: seen.append(rounds))
+    monkeypatch.setattr(screen, "main", lambda results: seen.append("none to bound"))
+    command.main(["start", "screen", "--rounds", "2", "--json", str(tmp_path / "x.json")])
+    command.main(["start", "--rounds", "9"])
+    assert seen == [2, "none to bound", 5]
+    assert json.loads((tmp_path / "x.json").read_text())["rows"] == []
 
 
 def test_the_last_file_that_has_a_benchmark_counts(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tracetui.errors import Cancelled, InputError, RunError, TracetuiError, in_w
 from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
+from tracetui.formats.collector import collector_paused_for_good
 from tracetui.json_lines import JsonLines
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
@@ -242,7 +243,8 @@ def _run(recipe: Recipe, teller: Teller, stops: Stops, lines: JsonLines | None) 
 
 def _traced(recipe: Recipe, emit: Callable[[Event], None], **options: Any) -> Trace:
     """options: those of `trace_recipe`."""
-    from tracetui.tracer.run import trace_recipe
+    with collector_paused_for_good():
+        from tracetui.tracer.run import trace_recipe
 
     try:
         return trace_recipe(recipe, emit=emit, **options)

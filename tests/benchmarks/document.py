@@ -24,12 +24,14 @@ TITLES = {
     "hook_path": "From a module's return to its record",
     "start": "Starting",
     "screen": "The screen's answers",
+    "reactions": "What a key costs the screen",
     "heatmap": "Heatmaps",
     "opening": "Opening and comparing many records",
     "large": "Comparing large traces",
     "export": "Writing a trace",
     "weights": "Making and streaming weights",
     "gguf": "A GGUF file beside transformers' own loading of it",
+    "quantised": "What quantising did, layer by layer",
     "plans": "Planned memory",
     "whole": "All of DeepSeek-V3",
     "ranks": "Merging what many ranks recorded",
@@ -46,10 +48,14 @@ the same on most machines; a time doesn't. Each is the median over the rounds, w
 it. To measure again, on an otherwise idle machine:
 
 ```
-make bench ARGS="--json bench.json"              # all of it, some hours with `plans`
-make bench ARGS="start opening --json bench.json"  # or some rows
-python -m tests.benchmarks.document bench.json
+make bench ARGS="--rounds 5 --json bench.json"     # all but what follows: about a quarter of an hour
+make bench ARGS="whole --json whole.json"          # all 61 layers of DeepSeek-V3
+make bench ARGS="plans --json plans.json"          # planned memory: half an hour
+make bench ARGS="start opening --json some.json"   # or some rows
+python -m tests.benchmarks.document bench.json whole.json plans.json
 ```
+
+A later file's rows of a benchmark take the place of an earlier one's.
 """
 OUTSTANDING = """
 ## On a GPU
@@ -94,12 +100,35 @@ def read(paths: Iterable[Path]) -> tuple[list[Row], list[Mapping[str, Any]]]:
 
 def document(rows: Sequence[Row], runs: Sequence[Mapping[str, Any]]) -> str:
     """The text of docs/performance.md."""
-    parts = [INTRODUCTION, *map(_machine, runs)]
+    parts = [INTRODUCTION, *_machines(runs), "", *_targets(rows)]
     for name, group in groupby(rows, key=lambda row: row.benchmark):
         parts += ["", f"## {TITLES.get(name, name)}", "", *_table(list(group))]
         if name == "growth":
             parts += ["", *(f"![{axis}](performance-{axis}.svg)" for axis in PLOTS if list(curves(rows, axis)))]
     return "\n".join([*parts, "" if any(row.benchmark == GPU for row in rows) else OUTSTANDING])
+
+
+def _targets(rows: Sequence[Row]) -> Iterator[str]:
+    """In words, which targets were missed, and by how much."""
+    aimed = [row for row in rows if row.target is not None]
+    missed = [row for row in aimed if not row.is_met]
+    if not aimed:
+        return
+    yield f"Of {len(aimed)} targets {len(aimed) - len(missed)} are met{'.' if not missed else '; these are not:'}"
+    if missed:
+        yield ""
+    for row in missed:
+        unit = f" {row.unit}" if row.unit else ""
+        title = TITLES.get(row.benchmark, row.benchmark)
+        yield f"- {title}: {row.label}, {row.value:.3g}{unit} where {row.target:g}{unit} was aimed at"
+
+
+def _machines(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What each file was measured on; what several have in common is said once."""
+    for text, group in groupby(runs, key=_machine):
+        names = dict.fromkeys(TITLES.get(row["benchmark"], row["benchmark"]) for run in group for row in run["rows"])
+        yield f"{text} Measured there: {'; '.join(names)}."
+        yield ""
 
 
 def _machine(run: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError, RunError
+from tracetui.formats.collector import collector_paused
 from tracetui.models.causal_class import causal_class
 from tracetui.models.config_help.unread import unread_fields
 from tracetui.models.deepseek_gate import put_reference_gates
@@ -62,7 +63,8 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
 
     Raises InputError if transformers doesn't know the model or refuses its configuration.
     """
-    with DTYPE_LOCK:
+    # It imports the model's classes.
+    with DTYPE_LOCK, collector_paused():
         return _built(recipe, dtype)
 
 

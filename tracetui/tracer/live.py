@@ -15,6 +15,7 @@ from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
+from tracetui.formats.collector import collector_paused_for_good
 from tracetui.logs import write_log
 from tracetui.models.processors import processor_count
 from tracetui.recipe import Prompts, Recipe
@@ -231,9 +232,10 @@ class LiveSession:
     def _prepare(self) -> Engine | None:
         self._emit(Preparing("loading torch and transformers"))
         try:
-            import torch
+            with collector_paused_for_good():
+                import torch
 
-            from tracetui.tracer.engine import Engine
+                from tracetui.tracer.engine import Engine
 
             if self._leading is None:
                 # One core is the screen's. With other ranks kernels have to cut their work alike on all of them.
