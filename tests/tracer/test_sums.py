@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tracetui.tracer.residual import sum as sums
-from tracetui.tracer.residual.sum import is_sum
+from tracetui.tracer.residual.sum import is_plain_sum, is_sum, plain_sums
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -30,3 +30,27 @@ def test_what_is_told_at_a_glance_to_be_no_sum_is_none(
     monkeypatch.setattr(sums, "_is_far_from_all", lambda *about: False)
     assert quick == [is_sum(*case) for case in cases]
     assert True in quick
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("tokens", [1, 20])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_sums_that_are_asked_about_together_are_answered_as_one_by_one(
+    dtype: torch.dtype, tokens: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(sums, "taker", lambda: None)
+    torch.manual_seed(tokens)
+    cases: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    for scale in (1.0, 0.0, 1e-30, torch.nan, torch.inf):
+        stream, added = torch.randn(2, 1, tokens, 300).to(dtype)
+        part = added * scale
+        made = (stream + part, stream * 1e-9 + added, stream + added + 0.01)
+        cases += [*((total, stream, part) for total in made), (stream * 0 + added, stream * 0, added)]
+    singly = [is_plain_sum(*case) for case in cases]
+    assert True in singly
+    assert plain_sums(*zip(*cases, strict=True)) == singly
+    few = sums._few_of_each([total for total, *_ in cases])
+    torch.testing.assert_close(
+        few, torch.stack([sums._few(total) for total, *_ in cases]), rtol=0, atol=0, equal_nan=True
+    )

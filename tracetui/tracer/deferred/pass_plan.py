@@ -7,7 +7,7 @@ is as it was in a pass that was described step by step, so are the records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -21,6 +21,7 @@ from tracetui.tracer.capture.snapshots import NONE, Snapshots
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.deferred import describing as steps
 from tracetui.tracer.deferred.describing import Describing, Log
+from tracetui.tracer.residual.sum import is_plain_sum, is_sum, plain_sums
 from tracetui.tracer.residual.value_questions import Learnt, ValueQuestion
 
 _MOST = 4
@@ -62,6 +63,14 @@ def _is_whole(log: Log) -> bool:
     return began == ended and _PLANNED.issuperset(kinds)
 
 
+class _LikeliestSum(NamedTuple):
+    """A question whether a tensor is a sum, to which the answer was that it is the plainest one, or no plain one."""
+
+    asked: ValueQuestion
+    numbers: tuple[int, int, int]
+    """Of the sum, of the stream, and of what was added to it last."""
+
+
 class _PlannedRecord(NamedTuple):
     """A record without its values."""
 
@@ -95,8 +104,10 @@ class _PassPlan:
     bases: Mapping[int, int]
     shapes: _Shapes
     before: Learnt
-    comparisons: Sequence[ValueQuestion]
-    """About the numbers of tensors."""
+    sums: Sequence[_LikeliestSum]
+    """What most questions about values are about."""
+    others: Sequence[ValueQuestion]
+    """The rest of them, about the numbers of tensors."""
     records: Sequence[_PlannedRecord]
     calls: Mapping[str, int]
     """How often each module is called."""
@@ -123,7 +134,10 @@ class _PassPlan:
             return None
         kinds, about, numbers = (log[place :: steps.WIDTH] for place in range(3))
         bases, calls, after = dict(snapshots.bases), dict(recorder.calls), residual.learnt.copy()
-        return cls(kinds, about, numbers, bases, shapes, before, comparisons, records, calls, after)
+        sums = _sums_of(comparisons, snapshots)
+        asked = [each.asked for each in sums]
+        left = [each for each in comparisons if each not in asked]
+        return cls(kinds, about, numbers, bases, shapes, before, sums, left, records, calls, after)
 
     def fits(self, log: Log, describing: Describing) -> bool:
         """Whether a pass is like this; nothing of it is described yet."""
@@ -134,7 +148,17 @@ class _PassPlan:
             return False
         if describing.residual.learnt != self.before:
             return False
-        return all(each.question(*_tensors(each.about, snapshots)) == each.answer for each in self.comparisons)
+        return self._are_answered_alike(snapshots)
+
+    def _are_answered_alike(self, snapshots: Snapshots) -> bool:
+        """Whether what was asked of values has the same answers; of sums that are alike those are given in one go."""
+        values, left = snapshots.values, self.others
+        if self.sums:
+            tensors = zip(*([values[number].at_hand for number in each.numbers] for each in self.sums), strict=True)
+            told = zip(self.sums, plain_sums(*tensors), strict=True)
+            unlike = [each.asked for each, is_plain in told if is_plain != each.asked.answer]
+            left = (*left, *unlike)
+        return all(each.question(*_tensors(each.about, snapshots)) == each.answer for each in left)
 
     def carry_out(self, log: Log, describing: Describing) -> None:
         """Make the records of a pass that fits."""
@@ -184,11 +208,11 @@ class _PassPlan:
 class _Shapes:
     """Shapes and dtypes of a pass's values, as far as what else there is in records may depend on them."""
 
-    exact: Sequence[int]
-    """The numbers of values that modules were given or returned, and of queries."""
-    grown: Sequence[int]
-    """Of keys, values and masks, which grow with the tokens: of those the batch and the heads alone."""
-    known: object
+    exact: Mapping[int, torch.Size]
+    """By the numbers of values that modules were given or returned, and of queries."""
+    grown: Mapping[int, tuple[int, torch.Size]]
+    """Of keys, values and masks, which grow with the tokens: how many axes, and the batch and the heads alone."""
+    dtypes: Sequence[torch.dtype]
 
     @classmethod
     def of(cls, log: Log, snapshots: Snapshots) -> _Shapes:
@@ -196,12 +220,43 @@ class _Shapes:
         items = list(zip(log[:: steps.WIDTH], log[2 :: steps.WIDTH], strict=True))
         beside = {number for kind, numbers in items if kind == steps.KERNEL_BEGAN for number in numbers[1:]}
         others = {number for kind, numbers in items for number in _seen_as_they_are(kind, numbers)}
-        exact, grown = sorted(set(range(len(snapshots.values))) - (beside - others)), sorted(beside - others)
-        return cls(exact, grown, _shapes(exact, grown, snapshots))
+        tensors = [value.captured for value in snapshots.values]
+        grown = {number: _kind(tensors[number].shape) for number in sorted(beside - others)}
+        exact = {number: tensor.shape for number, tensor in enumerate(tensors) if number not in grown}
+        return cls(exact, grown, [tensor.dtype for tensor in tensors])
 
     def are_of(self, snapshots: Snapshots) -> bool:
         """Whether those of another pass are alike."""
-        return _shapes(self.exact, self.grown, snapshots) == self.known
+        tensors = [value.captured for value in snapshots.values]
+        if [tensor.dtype for tensor in tensors] != self.dtypes:
+            return False
+        # One at a time: a list of all would have the collector come.
+        if any(tensors[number].shape != shape for number, shape in self.exact.items()):
+            return False
+        return all(_kind(tensors[number].shape) == kind for number, kind in self.grown.items())
+
+
+def _sums_of(comparisons: Sequence[ValueQuestion], snapshots: Snapshots) -> list[_LikeliestSum]:
+    """The sums among what was asked that are alike, so that all can be looked at together."""
+    found: dict[object, list[_LikeliestSum]] = {}
+    for each in comparisons:
+        total, stream, *others = each.about
+        if each.question is is_plain_sum:
+            numbers = (total, stream, others[-1])
+        elif each.question is is_sum and each.answer:
+            numbers = (total, stream, others[-1][-1])
+        else:
+            continue
+        tensors = [snapshots.values[number].captured for number in numbers]
+        kinds = {(tensor.shape, tensor.dtype, tensor.device) for tensor in tensors}
+        if len(kinds) == 1 and tensors[0].dim():
+            found.setdefault(kinds.pop(), []).append(_LikeliestSum(each, numbers))
+    return max(found.values(), key=len, default=[])
+
+
+def _kind(shape: torch.Size) -> tuple[int, torch.Size]:
+    """What of a shape doesn't grow with the tokens."""
+    return len(shape), shape[:2]
 
 
 def _seen_as_they_are(kind: int, numbers: Any) -> Sequence[int]:
@@ -212,24 +267,12 @@ def _seen_as_they_are(kind: int, numbers: Any) -> Sequence[int]:
     return numbers[:1] if kind == steps.KERNEL_BEGAN else (numbers,)
 
 
-def _shapes(exact: Sequence[int], grown: Sequence[int], snapshots: Snapshots) -> object:
-    tensors = [value.captured for value in snapshots.values]
-    if len(tensors) != len(exact) + len(grown):
-        return None
-    others = [tensors[number].shape for number in grown]
-    return (
-        [tensors[number].shape for number in exact],
-        [(len(each), each[:2]) for each in others],
-        [each.dtype for each in tensors],
-    )
-
-
 class _NotPlannedError(Exception):
     """Something of a pass need not be the same in another one."""
 
 
 def _planned(
-    log: Log, describing: Describing, base: int, counts: Sequence[int], grown: Sequence[int]
+    log: Log, describing: Describing, base: int, counts: Sequence[int], grown: Collection[int]
 ) -> Iterator[_PlannedRecord]:
     """The records of a pass, which begins with the record `base`.
 

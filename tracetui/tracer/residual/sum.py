@@ -6,15 +6,21 @@ is None.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tracetui.native.samples import taker
+
 _ROWS, _COLUMNS = 8, 64
 """How much of a tensor is looked at."""
+_WIDEST = 8
+"""Bytes of an element that compiled code can take."""
 _NEGLIGIBLE = 1e-6
 """A smaller share of a sum than this counts as nothing."""
 _MOVED = 1 / 16
@@ -88,6 +94,19 @@ def is_plain_sum(tensor: torch.Tensor, stream: torch.Tensor, last: torch.Tensor)
     return of_stream > _NEGLIGIBLE * size and (total != one).sum().item() > _MOVED * total.numel()
 
 
+def plain_sums(
+    tensors: Sequence[torch.Tensor], streams: Sequence[torch.Tensor], last: Sequence[torch.Tensor]
+) -> list[bool]:
+    """What `is_plain_sum` says of each of several sums; all are of one shape, one dtype and one device."""
+    totals, ones, others = map(_few_of_each, (tensors, streams, last))  # [sums,rows,columns]
+    total, one, made = map(_numbers, (totals, ones, ones + others))
+    sizes, of_streams = (np.linalg.norm(each, axis=1) for each in (total, one))  # [sums]
+    moved = np.count_nonzero(total != one, axis=1)  # [sums]
+    enough = (of_streams > _NEGLIGIBLE * sizes) & (moved > _MOVED * total.shape[1])
+    told: list[bool] = ((total == made).all(axis=1) & enough).tolist()
+    return told
+
+
 def is_anew(output: torch.Tensor, first: torch.Tensor, last: torch.Tensor, stream: torch.Tensor) -> bool:
     """Whether what a layer returned is first + last and nothing of the stream: the stream begins anew with `first`."""
     total, begun, added, before = (_sample(each) for each in (output, first, last, stream))
@@ -158,6 +177,36 @@ def _few(tensor: torch.Tensor) -> torch.Tensor:
     if count <= _ROWS and width <= _COLUMNS:
         return rows
     return rows[::by_rows, ::by_columns]
+
+
+def _few_of_each(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A few rows and columns of several tensors of one shape and dtype [tensors, rows, columns]."""
+    take, (shape, itemsize) = taker(), (tensors[0].shape, tensors[0].itemsize)
+    lie_in_a_row = all(each.is_cpu and each.is_contiguous() and not each.is_neg() for each in tensors)
+    if take is None or not lie_in_a_row or itemsize > _WIDEST or not tensors[0].numel():
+        return torch.stack([_few(each) for each in tensors])
+    size, places = _places(shape)
+    where, count = places.ctypes.data, places.size
+    rows = array("q", [n for each in tensors for n in (each.const_data_ptr(), itemsize, where, count)])  # type: ignore[attr-defined]
+    made = torch.empty((len(tensors), *size), dtype=tensors[0].dtype)
+    take(rows.buffer_info()[0], len(tensors), made.data_ptr())
+    return made
+
+
+@lru_cache(256)
+def _places(shape: torch.Size) -> tuple[tuple[int, int], npt.NDArray[np.int64]]:
+    """How many rows and columns `_few` has of a tensor of some shape, and the numbers of their elements."""
+    width = shape[-1]
+    rows, columns = (
+        np.arange(0, end, -(-end // most)) for end, most in ((shape.numel() // width, _ROWS), (width, _COLUMNS))
+    )
+    return (len(rows), len(columns)), (rows[:, None] * width + columns).ravel().astype(np.int64)
+
+
+def _numbers(stack: torch.Tensor) -> npt.NDArray[np.floating]:
+    """Several tensors' own numbers, each in a row; of a narrow dtype as float32, which holds them all."""
+    rows = stack.reshape(len(stack), -1)
+    return (rows if rows.dtype == torch.float64 else rows.float()).cpu().numpy()
 
 
 def _sample(tensor: torch.Tensor) -> Sample:
