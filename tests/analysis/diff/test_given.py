@@ -31,11 +31,11 @@ class Layer(nn.Module):
         self.up_proj, self.down_proj = nn.Linear(8, 12), nn.Linear(12, 8)
         if normed:
             self.norm = nn.LayerNorm(8)
-        self.normed = normed
+        self.normed, self.forgets = normed, False
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         given = self.norm(hidden) if self.normed else hidden
-        added: torch.Tensor = hidden + self.down_proj(self.up_proj(given))
+        added: torch.Tensor = hidden + self.down_proj(self.up_proj(hidden if self.forgets else given))
         return added
 
 
@@ -82,6 +82,16 @@ def test_both_tensors_are_named_where_a_module_is_given_another_one(right: Trace
         "calls it."
     )
     assert "A gives it layers.0.norm, B layers.0:input, which is another tensor: no fault of what" in _told(found)
+
+
+def test_the_stream_given_in_place_of_its_norm_is_named(right: Trace, wrong: Trace) -> None:
+    other = Decoder(normed=True)
+    for layer in other.layers:
+        assert isinstance(layer, Layer)
+        layer.forgets = True
+    found = report(record_call(other, IDS), wrong)
+    assert found.feeds is not None
+    assert found.feeds.given == Given("layers.0:input", "layers.0.norm", sure=True)
 
 
 def test_a_dump_tells_no_more_than_what_comes_just_before(right: Trace, wrong: Trace) -> None:

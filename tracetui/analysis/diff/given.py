@@ -11,7 +11,7 @@ from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.alignment.likeness import numbers
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.mapping.layouts import SAME, layouts
-from tracetui.recording.record import INPUT, Record, layer_path
+from tracetui.recording.record import Record, layer_path
 from tracetui.recording.trace import Trace
 
 _APART = 0.05
@@ -39,7 +39,7 @@ def given_otherwise(comparison: Comparison, site: SiteDiff, fed: tuple[SiteDiff,
         return None
     if (own := _given(comparison.a, one)) is not None:
         # What entered it and nothing else is, its caller made just before, or a hook of its own.
-        apart = own.role != INPUT and _has_another(comparison, own, given) and _are_two(comparison, own, given)
+        apart = own.module != one.module and _has_another(comparison, own, given) and _are_two(comparison, own, given)
         return Given(own.key, given.key, sure=True) if apart else None
     known = comparison.a.dump and bool(_pairs_of(comparison, given))
     norm = next(_norms_before(comparison, site, fed), None) if known else None
