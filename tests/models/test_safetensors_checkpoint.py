@@ -220,6 +220,37 @@ def test_the_report_names_what_no_module_asks_for(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_an_adapter_in_a_models_own_file_is_called_one(tmp_path: Path, beside: bool) -> None:
+    folder, name = saved(tmp_path / "llama"), "model.layers.1.self_attn.q_proj"
+    change: dict[str, torch.Tensor | None] = {
+        f"{name}.lora_A.default.weight": torch.ones(2, 64),
+        f"{name}.lora_B.default.weight": torch.ones(64, 2),
+    }
+    if beside:
+        notes = make_runnable(load_recipe(str(rewritten(folder, change)))).notes
+        assert notes[1].startswith(
+            f"model.safetensors: {name}.lora_A.default.weight, {name}.lora_B.default.weight: of an"
+        )
+        assert "of an adapter, which isn't applied here; merge it" in notes[1]
+        return
+    weights = load_file(folder / "model.safetensors")
+    for layer in range(3):
+        path = f"model.layers.{layer}.self_attn.q_proj"
+        change |= {f"{path}.base_layer.weight": weights[f"{path}.weight"], f"{path}.weight": None}
+    with pytest.raises(InputError, match=r"q_proj\.weight is missing .*; they are of an adapter: merge it"):
+        make_runnable(load_recipe(str(rewritten(folder, change))))
+
+
+@pytest.mark.parametrize("name", ["model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"])
+def test_a_table_of_more_tokens_names_the_field_that_says_how_many(tmp_path: Path, name: str) -> None:
+    longer = torch.zeros(72) if "norm" in name else torch.zeros(328, 64)
+    problem = r", got \[72\]" if "norm" in name else r", by config\.json's vocab_size of 320, got \[328, 64\]"
+    folder = rewritten(saved(tmp_path / "llama"), {name: longer})
+    with pytest.raises(InputError, match=rf"{name}: must have the shape \[[\d, ]+\]{problem}"):
+        make_runnable(load_recipe(str(folder)))
+
+
 def quantised(folder: Path, family: str = "llama") -> tuple[Path, State]:
     """A folder in DeepSeek's form, and the weights that it stands for, by the formula written out in float64."""
     path = saved(folder, family) / "model.safetensors"

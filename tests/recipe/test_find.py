@@ -93,6 +93,17 @@ def test_the_nearest_name_is_told() -> None:
         load_recipe("llama3")
 
 
+@pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
+def test_a_missing_file_of_weights_is_told_as_such(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"llama-q4.{suffix}"
+    with pytest.raises(InputError) as error:
+        load_recipe(str(path))
+    assert str(error.value) == f"{path}: no such file"
+    (tmp_path / f"llama-q8.{suffix}").touch()
+    with pytest.raises(InputError, match=rf"no such file, is llama-q8.{suffix} meant\?"):
+        load_recipe(str(path))
+
+
 def test_a_missing_recipe_file_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"my.toml: can't be opened: No such file"):
         load_recipe(str(tmp_path / "my.toml"))

@@ -108,6 +108,17 @@ def test_a_size_that_no_model_has_is_refused_by_its_key(
     assert str(error.value).endswith(f"m.gguf: llama.{key}: {problem}")
 
 
+@pytest.mark.parametrize("key", ["attention.head_count", "attention.head_count_kv", "feed_forward_length"])
+def test_numbers_of_fewer_layers_than_there_are_are_refused(tmp_path: Path, key: str) -> None:
+    entries = {f"llama.{name}": (U32, value(U32, size)) for name, size in {**KEYS, "block_count": 3}.items()}
+    entries["general.architecture"] = (8, value(8, "llama"))
+    entries[f"llama.{key}"] = ARRAY, array(U32, [2, 2, 2])
+    assert load_recipe(str(written(tmp_path, entries))).config
+    entries[f"llama.{key}"] = ARRAY, array(U32, [2, 2])
+    with pytest.raises(InputError, match=f"llama.{key}: must have a number for each of 3 layers, and has 2"):
+        load_recipe(str(written(tmp_path, entries)))
+
+
 @pytest.mark.parametrize("used", [0, 9])
 def test_more_chosen_experts_than_there_are_or_none_are_refused_by_their_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: int

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracetui import paths
 from tracetui.errors import InputError
-from tracetui.file_kinds import check_may_be_recipe, is_gguf, lone_weights
+from tracetui.file_kinds import GGUF_SUFFIX, check_may_be_recipe, is_gguf, lone_weights
 from tracetui.recipe.factory import factory_recipe, parse_factory
 from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe, has_config
 from tracetui.recipe.hub import HubId, cached_gguf, hub_recipe, parse_hub_id
@@ -19,6 +19,9 @@ from tracetui.text import visible
 
 if TYPE_CHECKING:
     from tracetui.recording.trace import RunInfo
+
+
+_OF_WEIGHTS = (GGUF_SUFFIX, ".pth", ".safetensors")
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -56,7 +59,7 @@ def load_recipe(model: str, code: bool = False) -> Recipe:
         return read_recipe(path)
     if exists:
         return _of_file(path)
-    raise InputError(_unknown(model, [*shipped, *PACKAGE_MODELS]))
+    raise InputError(_unknown(model, path, [*shipped, *PACKAGE_MODELS]))
 
 
 def _of_file(path: Path) -> Recipe:
@@ -71,6 +74,16 @@ def _of_file(path: Path) -> Recipe:
         return folder_recipe(path.parent)
     check_may_be_recipe(path)
     return read_recipe(path)
+
+
+def _meant(path: Path) -> str:
+    """The file of the same folder whose name is nearest to one that isn't there."""
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix in _OF_WEIGHTS]
+    except (OSError, ValueError):
+        return ""
+    nearest = difflib.get_close_matches(path.name, names, n=1)
+    return f", is {visible(nearest[0], 80)} meant?" if nearest else ""
 
 
 def _stem(path: Path) -> str:
@@ -95,7 +108,9 @@ def _exists(path: Path, model: str) -> bool:
         return False
 
 
-def _unknown(model: str, known: list[str]) -> str:
+def _unknown(model: str, path: Path, known: list[str]) -> str:
+    if path.suffix in _OF_WEIGHTS:
+        return f"{visible(model, 200)}: no such file{_meant(path)}"
     nearest = difflib.get_close_matches(model, known, n=1)
     problem = f"no such model, is {nearest[0]} meant? there are" if nearest else "no such model; there are"
     return (

@@ -216,3 +216,37 @@ def test_float8_of_several_sizes_of_block_is_read_where_it_is_certain_which(plai
         InputError, match=r"weight_scale: must be of one size of block, and fits those of 1 × 40 and 1 × 32"
     ):
         opened(folder)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        (["Linear"], [r"re:.*up_proj"]),
+        ([r"re:.*proj$"], [f"model.layers.{layer}.mlp.up_proj" for layer in range(3)]),
+        (["re:.*down_proj", "re:(.+)+x"], ["Linear"]),
+    ],
+)
+def test_the_targets_of_a_configuration_tell_which_of_two_blocks_is_of_a_weight(
+    plain: Path, tmp_path: Path, targets: tuple[list[str], list[str]]
+) -> None:
+    mx, weights = FORMS["mxfp8"], {"num_bits": 8, "type": "float", "strategy": "block"}
+    sizes = ([1, 40], [1, 32])
+    groups = {
+        str(size): {"weights": {**weights, "block_structure": size}, "targets": named}
+        for size, named in zip(sizes, targets, strict=True)
+    }
+    form = Published(mx.pack, {**mx.config, "config_groups": groups}, mx.label)
+    folder, meant = quantised(plain, tmp_path / "q", form, lambda name: "up_proj" in name)
+    name = "model.layers.0.mlp.up_proj.weight"
+    made = opened(folder).read(spec(name, tuple(meant[name].shape)), None, silent)
+    assert torch.equal(made.to(meant[name].dtype), meant[name])
+
+
+def test_awq_is_told_from_gptq_by_its_shapes_where_nothing_says_it(plain: Path, tmp_path: Path) -> None:
+    folder, meant = quantised(plain, tmp_path / "q", FORMS["awq"])
+    change_config(folder, quantization_config=None)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(opened(folder).read(spec(name, tuple(meant[name].shape)), None, silent), meant[name])
+    change_config(folder, quantization_config=dict(FORMS["gptq, 4 bits"].config))
+    with pytest.raises(InputError, match=r"qweight: is laid out as AWQ's gemm, and the configuration says gptq"):
+        opened(folder)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.models.checkpoints.adapters import ADVICE, of_adapters
 from tracetui.models.checkpoints.report import layers_said
 from tracetui.recording.record import layer_of
 from tracetui.text import visible
@@ -63,6 +64,9 @@ def _others(count: int) -> str:
 
 
 def _refused(path: Path, lack: str, spare: Sequence[str]) -> InputError:
+    advice = _ADVICE
+    if adapters := of_adapters(spare):
+        spare, advice = adapters, f"they are of an adapter: {ADVICE}; --weights random runs without"
     more = f" and {len(spare) - 1:,} more" if len(spare) > 1 else ""
     instead = f", and no module asks for the file's {visible(min(spare), 80)}{more}" if spare else ""
-    return InputError(f"{path}: tensors: {lack}{instead}; {_ADVICE}")
+    return InputError(f"{path}: tensors: {lack}{instead}; {advice}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from tracetui.models.checkpoints.adapters import ADVICE, of_adapters
 from tracetui.recording.record import layer_of
 from tracetui.text import visible
 
@@ -22,11 +23,18 @@ def fit(file: str, present: Mapping[str, bool], spare: Sequence[str]) -> list[st
         lines = [f"{file}: {from_file} tensors from the file, {missing} random: {'; '.join(_parts(present))}"]
     else:
         lines = [f"{file}: all {from_file} tensors from the file"]
-    if spare:
-        names = ", ".join(visible(name, 60) for name in sorted(spare)[:_NAMES_SHOWN])
-        more = f" and {len(spare) - _NAMES_SHOWN} more" if len(spare) > _NAMES_SHOWN else ""
-        lines.append(f"{file}: read over, no module asks for {names}{more}")
+    adapters = of_adapters(spare)
+    if adapters:
+        lines.append(f"{file}: {_first(adapters)}: of an adapter, which isn't applied here; {ADVICE}")
+    if others := [name for name in spare if name not in set(adapters)]:
+        lines.append(f"{file}: read over, no module asks for {_first(others)}")
     return lines
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(visible(name, 60) for name in sorted(names)[:_NAMES_SHOWN]) + more
 
 
 def _parts(present: Mapping[str, bool]) -> Iterator[str]:

@@ -18,6 +18,16 @@ def untie(model: PreTrainedModel, name: str) -> None:
     setattr(model.get_submodule(owner), parameter, own)
 
 
+def table_names(model: PreTrainedModel) -> frozenset[str]:
+    """The parameters that have a row for each token of the vocabulary: the embedding's and the head's."""
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    return frozenset(
+        f"{path}.weight"
+        for path, module in model.named_modules()
+        if any(module is table for table in tables if table is not None)
+    )
+
+
 def settle_head(model: PreTrainedModel) -> None:
     """Untie the head from the embedding, if it is, for a file that has both."""
     head = model.get_output_embeddings()

@@ -32,6 +32,7 @@ class Keys:
             numbers = np.unique(value)
             if not len(numbers) or numbers.dtype.kind not in "iu":
                 self.fail(name, "must be a whole number, or one for each layer")
+            self._check_length(name, value)
             if len(numbers) > 1 and name not in self._by_layer:
                 self.fail(name, "differs from layer to layer, and tracetui builds layers that are alike")
             return int(numbers[-1])
@@ -42,9 +43,16 @@ class Keys:
         value = self._metadata.get(self._key(name))
         if not isinstance(value, np.ndarray):
             return [self.needed_integer(name)] * layers
-        if len(value) < layers or value.dtype.kind not in "iu":
+        if value.dtype.kind not in "iu":
             self.fail(name, f"must have a whole number for each of {layers} layers")
+        self._check_length(name, value)
         return [int(number) for number in value[:layers].tolist()]
+
+    def _check_length(self, name: str, numbers: Array) -> None:
+        """Raises InputError where the file has fewer numbers than layers: those of the last ones nobody knows."""
+        layers = self._metadata.integer(f"{self.architecture}.block_count") or 0
+        if len(numbers) < layers:
+            self.fail(name, f"must have a number for each of {layers} layers, and has {len(numbers)}")
 
     def needed_integer(self, name: str) -> int:
         """Raises InputError where the file doesn't say."""

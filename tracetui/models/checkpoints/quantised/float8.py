@@ -47,9 +47,15 @@ def _block(parts: StoredParts, method: Method) -> Block | None:
     """The block that the scales are as many as; the configuration's first where they fit none. Raises InputError."""
     shape, scale = parts["weight"].shape, parts["scale"].shape
     blocks = [block for block in (method.block, *method.other_blocks) if block and _grid(shape, block) == tuple(scale)]
+    if len(blocks) > 1:
+        named = method.blocks_of(parts.labels["weight"].removesuffix(".weight"))
+        blocks = [block for block in blocks if block in named] or blocks
     if len(blocks) > 1 and prod(scale) > 1:
         sizes = " and ".join(f"{rows} × {columns}" for rows, columns in blocks)
-        parts.fail("scale", f"must be of one size of block, and fits those of {sizes} by the configuration")
+        parts.fail(
+            "scale",
+            f"must be of one size of block, and fits those of {sizes} by the configuration",
+        )
     return blocks[0] if blocks else method.block
 
 

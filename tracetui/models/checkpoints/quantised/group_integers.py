@@ -24,6 +24,10 @@ _AWQ_PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
 
 def gptq_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """qweight [I·bits/32,O], qzeros [G,O·bits/32], scales [G,O] and maybe the group of each input, g_idx [I]."""
+    if _is_gemm(parts):
+        if method.name:
+            parts.fail("qweight", f"is laid out as AWQ's gemm, and the configuration says {method.name}")
+        return _gemm_weight(parts, method)
     words, outputs = parts.matrix("qweight", _WORDS)
     groups, columns = parts.matrix("scales", SCALE_DTYPES)
     if columns != outputs:
@@ -67,6 +71,12 @@ def gptq_weight(parts: StoredParts, method: Method) -> PackedWeight:
 def awq_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """qweight [I,O/8], qzeros [G,O/8], scales [G,O]; or of the layout gemv each of them with outputs first."""
     return _gemv_weight(parts, method) if method.layout == "gemv" else _gemm_weight(parts, method)
+
+
+def _is_gemm(parts: StoredParts) -> bool:
+    """Whether words hold outputs that follow each other, as in AWQ's gemm; in GPTQ's they hold inputs."""
+    words, zeros, scales = (parts[role].shape for role in ("qweight", "qzeros", "scales"))
+    return words[1:] == zeros[1:] and scales[1:] == tuple(_IN_WORD * size for size in words[1:])
 
 
 def _gemm_weight(parts: StoredParts, method: Method) -> PackedWeight:

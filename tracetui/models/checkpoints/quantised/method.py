@@ -5,12 +5,13 @@ What single weights are made of, their bits and groups, is read off the tensors:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
 from tracetui.formats.table import Fields, read_json_object
+from tracetui.models.checkpoints.quantised.targets import rank_of
 from tracetui.text import visible
 
 ADVICE = "tracetui doesn't read it; --weights random runs the model without it"
@@ -62,6 +63,8 @@ class Method:
     """Of float8 weights: rows and columns that share a scale; None where one scale is of all or of a row."""
     other_blocks: tuple[Block, ...] = ()
     """Those of other modules, where a configuration has several."""
+    block_targets: tuple[tuple[Block, Sequence[str]], ...] = ()
+    """For which modules a configuration names each of several."""
     group_size: int | None = None
     """How many inputs share a scale; 0 or less for all of a row."""
     zeros_are_one_less: bool | None = None
@@ -76,6 +79,11 @@ class Method:
     """Whether every weight has zero points beside its scales."""
     notes: tuple[str, ...] = ()
     """What is said of the form that isn't done here."""
+
+    def blocks_of(self, module: str) -> frozenset[Block]:
+        """What shares a scale in a module's weight, by those of the configuration's targets that fit it best."""
+        ranks = {block: rank for block, each in self.block_targets if (rank := rank_of(each, module)) is not None}
+        return frozenset(block for block, rank in ranks.items() if rank == min(ranks.values()))
 
     def group_size_of(self, module: str) -> int | None:
         """How many inputs share a scale in a module's weight."""
@@ -205,12 +213,14 @@ def _compressed(fields: Fields) -> Method | None:
     weights = [_tables(group.get("weights")) for group in groups]
     kept = [name for group in groups if (name := _rounding(_tables(group.get("input_activations"))))]
     activations = f": {', '.join(dict.fromkeys(kept))}" if kept else ""
-    block, *others = _compressed_blocks(fields, weights) or [None]
+    blocks = _compressed_blocks(fields, groups)
+    block, *others = dict.fromkeys(each for each, _ in blocks) or [None]
     notes = (*((_UNROUNDED + activations,) if kept else ()), *_cache_note(table.get("kv_cache_scheme")))
     return Method(
         "compressed-tensors",
         block=block,
         other_blocks=tuple(other for other in others if other is not None),
+        block_targets=tuple(blocks) if others else (),
         group_size=next((size for each in weights if isinstance(size := each.get("group_size"), int)), None),
         has_input_order=bool(weights) and all(each.get("actorder") in ("group", "dynamic", True) for each in weights),
         has_zero_points=bool(weights) and all(each.get("symmetric") is False for each in weights),
@@ -218,16 +228,19 @@ def _compressed(fields: Fields) -> Method | None:
     )
 
 
-def _compressed_blocks(fields: Fields, weights: list[dict[str, object]]) -> list[Block | None]:
-    """What shares a scale where float8 weights have one for each block, or for each group of inputs."""
-    blocks: dict[Block | None, None] = {}
-    for index, each in enumerate(weights):
+def _compressed_blocks(fields: Fields, groups: list[dict[str, object]]) -> list[tuple[Block, Sequence[str]]]:
+    """What shares a scale where float8 weights have one for each block, or for each group of inputs; and in which
+    modules."""
+    blocks: list[tuple[Block, Sequence[str]]] = []
+    for index, group in enumerate(groups):
+        each, listed = _tables(group.get("weights")), group.get("targets")
+        targets = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         inner = Fields(each, fields.where, f"{fields.prefix}config_groups.{index}.weights.")
         if each.get("strategy") == "block":
-            blocks[_block(inner, "block_structure")] = None
+            blocks.append((_block(inner, "block_structure"), targets))
         elif each.get("strategy") == "group" and each.get("type") == "float" and each.get("num_bits") == 8:
-            blocks[1, inner.integer("group_size", least=1)] = None
-    return list(blocks)
+            blocks.append(((1, inner.integer("group_size", least=1)), targets))
+    return blocks
 
 
 def _rounding(activations: Mapping[str, object]) -> str:

@@ -15,6 +15,7 @@ from tracetui.models.checkpoints.quantised.weight import dtype_text
 from tracetui.models.checkpoints.report import fit, ranges
 from tracetui.models.checkpoints.safetensors.files import FLOATING, SafetensorsFiles
 from tracetui.models.checkpoints.safetensors.names import Conversion, Names
+from tracetui.models.checkpoints.ties import table_names
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import TensorSpec, Tick
@@ -65,9 +66,15 @@ class SafetensorsCheckpoint:
             return None
         shape = self._files.tensors[name].shape
         if shape != spec.shape:
-            problem = f"must have the shape {list(spec.shape)}"
+            problem = f"must have the shape {list(spec.shape)}{self._vocabulary(spec, shape)}"
             raise bad_field(self._files.path(name), self._files.said(name), problem, list(shape))
         return self._kind(name) if spec.dtype.is_floating_point else self._table(name)
+
+    def _vocabulary(self, spec: TensorSpec, stored: Sequence[int]) -> str:
+        """What of the configuration a table of tokens was made by, where the file's has more or fewer of them."""
+        if tuple(stored[1:]) != spec.shape[1:] or spec.name not in table_names(self._model):
+            return ""
+        return f", by config.json's vocab_size of {spec.shape[0]:,}"
 
     def _table(self, name: str) -> str:
         """That a tensor holds integers, as a table of experts by token id does."""

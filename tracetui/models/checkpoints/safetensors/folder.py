@@ -151,7 +151,7 @@ class SafetensorsFolder:
     def _unapplied(self, names: Names) -> Iterator[str]:
         """Lines on what the form says besides weights, of which the tensors no longer count as unread."""
         label = self._files.shards.label
-        if self._files.packed:
+        if self._files.packed or self._method.name:
             names.spare, notes = unapplied(names.spare, self._files)
             yield from (f"{label}: {note}" for note in (*notes, *self._method.notes))
 
