@@ -255,3 +255,27 @@ def test_experts_of_all_in_one_packed_tensor_are_refused(tmp_path: Path) -> None
     change_config(plain, quantization_config=dict(FORMS["int4, group, symmetric"].config))
     with pytest.raises(InputError, match=r"gate_up_proj\.weight_(packed|shape): must be "):
         make_runnable(load_recipe(str(plain)))
+
+
+@pytest.mark.parametrize("numbers", [torch.float16, torch.float32])
+def test_scales_of_a_weight_that_is_not_multiplied_with_them_are_refused(
+    plain: Path, tmp_path: Path, numbers: torch.dtype
+) -> None:
+    weights = load_file(plain / "model.safetensors")
+    weight = weights[f"{MODULE}.weight"]
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    whole = {"weight": (weight / scale).round().to(numbers), "weight_scale": scale}
+    folder = written((plain, weights), tmp_path / "m", whole)
+    with pytest.raises(InputError, match=r"down_proj\.weight_scale: multiplies a weight that stands there as plain n"):
+        opened(folder)
+    as_is = written((plain, weights), tmp_path / "n", {"weight_scale": scale})
+    note = "model.safetensors: weight_scale not used: weights that stand there as plain numbers are not rounded"
+    assert note in make_runnable(load_recipe(str(as_is))).notes
+
+
+def test_two_kinds_of_scales_of_one_weight_are_refused(
+    folder_of: Callable[[str], tuple[Path, Tensors]], tmp_path: Path
+) -> None:
+    folder = written(folder_of("float8, channel"), tmp_path / "m", {"weight_scale_inv": torch.ones(64, 1)})
+    with pytest.raises(InputError, match=r"weight_scale: stands there beside other scales of the same weight"):
+        opened(folder)

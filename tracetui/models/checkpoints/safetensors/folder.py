@@ -15,7 +15,7 @@ from tracetui.models.checkpoints.deepseek_names import has_reference_names, publ
 from tracetui.models.checkpoints.quantised.combine import combine
 from tracetui.models.checkpoints.quantised.float8 import REFERENCE_BLOCK
 from tracetui.models.checkpoints.quantised.method import read_method, refused
-from tracetui.models.checkpoints.quantised.unapplied import unapplied
+from tracetui.models.checkpoints.quantised.unapplied import is_scale, unapplied
 from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsCheckpoint
 from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
 from tracetui.models.checkpoints.safetensors.name_forms import by_form
@@ -151,7 +151,7 @@ class SafetensorsFolder:
     def _unapplied(self, names: Names) -> Iterator[str]:
         """Lines on what the form says besides weights, of which the tensors no longer count as unread."""
         label = self._files.shards.label
-        if self._files.packed or self._method.name:
+        if self._files.packed or self._method.name or any(map(is_scale, names.spare)):
             names.spare, notes = unapplied(names.spare, self._files)
             yield from (f"{label}: {note}" for note in (*notes, *self._method.notes))
 
