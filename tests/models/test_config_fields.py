@@ -7,7 +7,7 @@ import torch
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig, LlamaConfig
 
 from tracetui.models.config_help.layer_fields import config_field
-from tracetui.models.recorded import cached_width
+from tracetui.models.memory.recorded import cached_width
 
 LAYERS = 4
 

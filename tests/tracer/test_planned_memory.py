@@ -32,3 +32,14 @@ def test_logits_that_are_not_kept_are_there_while_they_are_looked_at(keep: Keep)
     plan = MemoryPlan(weights=10, kept=10, activations=100, working=5, base=1, available=10_000, logits=60, passing=3)
     held = within(plan, replace(load_recipe("llama-tiny"), keep=keep))
     assert held.peak == plan.peak if keep.everything else held.peak == 10 + 60 + 1
+
+
+def test_what_a_layer_holds_while_attention_runs_counts_as_far_as_it_is_not_recorded() -> None:
+    plan = MemoryPlan(
+        weights=10, kept=10, activations=100, working=5, base=1, available=10_000, attending=50, alive=40, reused=7,
+        kernels=3,
+    )  # fmt: skip
+    recipe = load_recipe("llama-tiny")
+    kept, dropped = (within(plan, replace(recipe, keep=Keep(everything=each))) for each in (True, False))
+    assert kept.peak == 10 + 100 + (50 + 7 + 3) + 1
+    assert dropped.peak == 10 + (50 + 40 + 7 + 3) + 1

@@ -76,6 +76,12 @@ class MemoryPlan:
     """Part of `weights` that is there for one module alone, the head as a rule."""
     attending: int = 0
     """What the largest attention needs while it runs: before the head's weights are made and the logits recorded."""
+    alive: int = 0
+    """What its layer holds meanwhile, as far as that isn't recorded in memory: projections, queries and keys."""
+    reused: int = 0
+    """Memory of weights that are there meanwhile, or have gone and left it to the next ones."""
+    kernels: int = 0
+    """Code that is made for each number of tokens that experts are given, and stays."""
 
     on_device: DevicePlan | None = None
     """Beside all this, where the model runs on a GPU."""
@@ -88,7 +94,8 @@ class MemoryPlan:
     @property
     def at_work(self) -> int:
         """What is needed beside weights and recorded tensors, all of both together."""
-        return max(self.working, self.attending - self.passing - self.logits)
+        attending = self.attending + self.alive + self.reused
+        return max(self.working, attending - self.passing - self.logits) + self.kernels
 
     @property
     def peak(self) -> int:

@@ -6,6 +6,7 @@ from torch import nn
 
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
+from tracetui.models.memory.attention_widths import attention_widths
 
 _WIDE = 4
 """Bytes of a float32, in which scores are computed whatever the dtype."""
@@ -21,6 +22,12 @@ def attention_bytes(model: nn.Module, itemsize: int, tokens: int, absorb: bool, 
     each = _WIDE + (3 if steps else 1) * itemsize
     unequal = 0 if absorb or steps else _unequal_bytes(model, itemsize, tokens)
     return tokens * max(scores * each, unequal)
+
+
+def returned_scores(model: nn.Module, tokens: int) -> int:
+    """Probabilities of one token in all heads of all layers, where the kernel returns them: modules return them too."""
+    each = _scores(model, tokens, steps=False)
+    return each and each * sum(bool(attention_widths(module).mixed) for module in model.modules())
 
 
 def _absorbed_scores(model: nn.Module, tokens: int) -> int:

@@ -22,6 +22,7 @@ def on_device(plan: MemoryPlan, weights: Weights, recorded: int) -> MemoryPlan:
 
     recorded: bytes that one pass records.
     """
+    plan = replace(plan, alive=0, reused=0, kernels=0)
     ahead = min(AHEAD, max(0, plan.weights - plan.kept))
     device = DevicePlan(
         name=str(weights.device),

@@ -14,9 +14,11 @@ from tracetui.errors import InputError
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.devices.chosen import CPU
 from tracetui.models.devices.memory import free_bytes
-from tracetui.models.memory.attention import attention_bytes
+from tracetui.models.memory.attention import attention_bytes, returned_scores
+from tracetui.models.memory.attention_widths import absorbing_elements, alive_width
 from tracetui.models.memory.device import HEADROOM, check_device
-from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
+from tracetui.models.memory.kernels import kernel_bytes
+from tracetui.models.memory.recorded import Widths, cached_width, chosen_experts, widths
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.experts import is_per_expert, runs_singly
 from tracetui.models.weights.residents import reads_rows
@@ -60,7 +62,7 @@ def plan_run(
     return MemoryPlan(
         weights=kept + passing + embedded,
         kept=kept,
-        activations=positions * itemsize * (tensor_widths.recorded + tokens),
+        activations=positions * itemsize * (tensor_widths.recorded + tokens + returned_scores(model, tokens)),
         working=positions * _working_bytes(model, tensor_widths, itemsize),
         base=base,
         available=available_bytes(),
@@ -69,6 +71,9 @@ def plan_run(
         parts=tuple(_parts(model, weights, tensor_widths, itemsize, positions)),
         passing=passing,
         attending=rows * attention_bytes(model, itemsize, tokens, absorb, steps),
+        alive=positions * itemsize * alive_width(model),
+        reused=weights.reused_bytes + itemsize * absorbing_elements(model),
+        kernels=kernel_bytes(model, itemsize, positions),
     )
 
 
@@ -142,9 +147,12 @@ def within(plan: MemoryPlan, recipe: Recipe) -> MemoryPlan:
     most = min(plan.activations, max(0, room)) if recipe.keep.everything or recipe.keep.patterns else 0
     # The logits come last: what was recorded before them has taken the room.
     logits = max(0, most - (plan.activations - plan.logits))
+    alive = plan.alive * (plan.activations - most) // max(1, plan.activations)
     # What isn't kept of them is there all the same while it is looked at.
     working = max(plan.working, plan.logits - logits)
-    return replace(plan, activations=most, logits=logits, attention=min(plan.attention, most), working=working)
+    return replace(
+        plan, activations=most, logits=logits, attention=min(plan.attention, most), working=working, alive=alive
+    )
 
 
 def check(plan: MemoryPlan, held: int) -> None:

@@ -17,10 +17,10 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module
 from tracetui.errors import InputError, in_words
 from tracetui.models.build import BuiltModel
+from tracetui.models.memory.recorded import widths
 from tracetui.models.outline import outline_of
 from tracetui.models.ranks.stages import is_elsewhere
 from tracetui.models.ranks.standing import StandingWeights, specs_of
-from tracetui.models.recorded import widths
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.sources import WeightSource

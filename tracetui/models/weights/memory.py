@@ -16,7 +16,7 @@ _HUGE = 2**23
 """Bytes from which rounding up to pages of 2 MiB takes little more memory."""
 _HUGEST = 2**28
 """Bytes from which a weight decides how much memory a run takes at most."""
-_KEPT = 2**29
+REUSED = 2**29
 """Bytes of a weight whose memory may wait for the next one: a larger one decides how much memory a run takes."""
 LARGE = 2**16
 """Bytes from which a tensor has memory of its own: one expert of a narrow model has it too."""
@@ -59,7 +59,7 @@ class ReusedMemory:
         # What is too small now would be there beside the new one.
         self._maps = [own for own, free in zip(self._maps, is_unused, strict=True) if not free]
         made = _mapped(nbytes)
-        if nbytes <= _KEPT:
+        if nbytes <= REUSED:
             self._maps.append(made)
         return made
 

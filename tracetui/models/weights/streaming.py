@@ -20,7 +20,7 @@ from tracetui.models.devices.chosen import CPU
 from tracetui.models.devices.memory import free_bytes
 from tracetui.models.devices.uploads import UploadedSource
 from tracetui.models.weights.experts import ExpertStore, ExpertWeights, made_rows
-from tracetui.models.weights.memory import ReusedMemory
+from tracetui.models.weights.memory import REUSED, ReusedMemory
 from tracetui.models.weights.read_elsewhere import read_elsewhere
 from tracetui.models.weights.residents import choose_resident, nbytes_of, per_expert, put_whole, reads_rows
 from tracetui.models.weights.slots import Slot, find_slots
@@ -128,6 +128,15 @@ class Weights:
             lent = sum(slot.spec.nbytes() for owner, slot in owners if owner in passing)
             together.update({module: together.get(module, 0) + lent for module in parent.modules()})
         return max((self._experts.largest_bytes, self._most_lent, *together.values()))
+
+    @property
+    def reused_bytes(self) -> int:
+        """Bytes of weights' memory that waits for the next weights at most."""
+        passing = (
+            own for module, own in self._whole.items() if module not in self._resident and not reads_rows(module)
+        )
+        sizes = (slot.spec.nbytes() for slots in passing for slot in slots)
+        return max((size for size in sizes if size <= REUSED), default=0)
 
     def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
         """Every slot with its module, in the order of the model."""

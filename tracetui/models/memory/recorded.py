@@ -6,18 +6,21 @@ every model that the tree holds. It counts what stays: a tensor that several mod
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from torch import nn
 
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
+from tracetui.models.memory.attention_widths import attention_widths, is_attention, read_widths
 from tracetui.models.module_tree import known_model
 from tracetui.models.pass_through import PassThrough
-from tracetui.models.weights.experts import expert_count, experts_per_token, runs_singly
+from tracetui.models.weights.experts import expert_count, experts_per_token, may_have_experts, runs_singly
 from tracetui.recording.record import layer_of, layer_path
 
 _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
@@ -60,18 +63,33 @@ def _widths(model: nn.Module, modules: Mapping[str, nn.Module]) -> Widths:
     chosen = chosen_experts(model)
     parts: dict[str, int] = defaultdict(int)
     attention, in_layer, outside = 0, 0, 0
-    for path, module in modules.items():
+    for path, module in _of_text(model, modules):
         part = layer_path(path)
         if path == part and path and not isinstance(module, PassThrough):
             # The residual stream after attention and after the layer.
             parts[part] += 2 * hidden
             in_layer = max([in_layer, *(_own(inner, hidden) for inner in module.modules())])
-        roles = _attention_roles(module, hidden)
+        roles = attention_widths(module).roles
         attention += roles
         parts[part] += sum(_returned(child, module, hidden) for child in module.children())
         parts[part] += roles + _entering(module, hidden) + _expert_roles(module, chosen, hidden)
         outside = max(outside, _own(module, hidden))
     return Widths(parts, attention, in_layer, outside)
+
+
+def _of_text(model: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that a prompt of text goes through: not those that are built of a configuration without words."""
+    config: Any = getattr(model, "config", None)
+    parts = [getattr(config, name, None) for name in getattr(config, "sub_configs", ())]
+    others = {id(part) for part in parts if part is not None and not hasattr(part, "vocab_size")}
+    left_out: tuple[str, ...] = ()
+    for path, module in modules.items():
+        if path.startswith(left_out):
+            continue
+        if others and id(vars(module).get("config")) in others:
+            left_out = (*left_out, f"{path}.")
+        else:
+            yield path, module
 
 
 def _own(module: nn.Module, hidden: int) -> int:
@@ -83,8 +101,8 @@ def _own(module: nn.Module, hidden: int) -> int:
         return made
     shapes = [tuple(own.shape) for own in module.parameters(recurse=False)]
     if any(len(shape) > 2 for shape in shapes):
-        # Experts in one tensor: they return what they are given.
-        return hidden
+        # Experts in one tensor: they return what they are given, which is every token for each that chooses none.
+        return hidden * (expert_count(module) if _takes_every_token(module) else 1)
     return max((shape[0] for shape in shapes if shape), default=0)
 
 
@@ -93,31 +111,40 @@ def _returned(child: nn.Module, parent: nn.Module, hidden: int) -> int:
     if isinstance(child, (*_UNCHANGED, PassThrough)) or any(True for _ in child.children()):
         return 0
     own = _own(child, hidden)
-    if own and not _is_attention(parent):
+    if own and not is_attention(parent):
         return own
     if own:
-        # A norm within attention is as wide as one head, and runs for all.
+        # A norm within attention is as wide as one head, and runs for all, unless a projection reads what it returns.
         shapes = [own.dim() for own in child.parameters(recurse=False)]
-        return own if max(shapes) > 1 else max(_projections(parent, hidden), default=own)
+        whole = max(shapes) > 1 or own in read_widths(parent)
+        return own if whole else max(own, attention_widths(parent).query)
     buffers = sum(buffer.numel() for buffer in child.buffers(recurse=False))
     return 4 * buffers if buffers else max(_projections(parent, hidden), default=0)
 
 
-def _attention_roles(module: nn.Module, hidden: int) -> int:
-    """What a kernel is given and returns, for all heads: about as much again as the projections around it.
+def _takes_every_token(module: nn.Module) -> bool:
+    """Whether each expert of a module is given all tokens, times how far they chose it: nobody tells it who chose."""
+    if not isinstance(getattr(module, "num_experts", None), int) or may_have_experts(module):
+        return False
+    kind: Any = type(module)
+    return _inputs(kind) == 1 and any(own.dim() > 2 for own in module.parameters(recurse=False))
 
-    Latent attention's query is recorded a second time, as wide as the latent for every head.
-    """
-    made = list(_projections(module, hidden)) if _is_attention(module) else []
-    latent = expansion_of(module)
-    absorbed = latent.heads * latent.rank if latent else 0
-    return sum(made) + max(0, max(made) - hidden) + absorbed if made else 0
+
+@cache
+def _inputs(kind: Any) -> int:
+    return len(inspect.signature(kind.forward).parameters) - 1
 
 
 def _entering(module: nn.Module, hidden: int) -> int:
-    """What a module computes itself and gives to those in it: heads side by side, a product of gate and values."""
-    if _is_attention(module):
-        return max(_projections(module, hidden), default=0)
+    """What a module computes itself and gives to those in it: a product of gate and values.
+
+    What attention gives its last projection is what its heads returned.
+    """
+    if is_attention(module):
+        return 0
+    if _takes_every_token(module):
+        widths = (width for own in module.parameters(recurse=False) for width in own.shape[1:])
+        return expert_count(module) * (hidden + sum(width for width in widths if width != hidden))
     shapes = (tuple(child.weight.shape) for child in module.children() if isinstance(child, nn.Linear))
     return sum(shape[1] for shape in shapes if len(shape) == 2 and shape[1] != hidden)
 
@@ -131,7 +158,7 @@ def cached_width(model: nn.Module) -> int:
         if latent:
             rotary = getattr(module, "qk_rope_head_dim", 0)
             width += latent.heads * (latent.nope + rotary + latent.value)
-        elif _is_attention(module) and not any(_is_attention(child) for child in module.children()):
+        elif is_attention(module) and not any(is_attention(child) for child in module.children()):
             width += 2 * _key_width(config, layer_of(path))
     return width
 
@@ -153,10 +180,6 @@ def chosen_experts(model: nn.Module) -> int:
 def _expert_roles(module: nn.Module, chosen: int, hidden: int) -> int:
     """What experts are given and return, and three scores of each for the choice."""
     return chosen * 2 * hidden + 3 * expert_count(module) if runs_singly(module) else 0
-
-
-def _is_attention(module: nn.Module) -> bool:
-    return "Attention" in type(module).__name__
 
 
 def _projections(module: nn.Module, hidden: int) -> Iterator[int]:
