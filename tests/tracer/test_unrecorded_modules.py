@@ -15,6 +15,7 @@ import tracetui
 from tests.tracer.models import tiny_llama
 from tracetui.models.module_tree import modules_of
 from tracetui.models.recordable.direct_calls import direct_calls
+from tracetui.models.recordable.unregistered import unregistered
 
 X = torch.ones(1, 3, 4)
 this_file = sys.modules[__name__]
@@ -88,6 +89,11 @@ class ByName(Parts):
         return out
 
 
+class ByClass(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.Linear.forward(self.proj, x)
+
+
 SHARED = nn.Linear(4, 4)
 
 
@@ -113,7 +119,7 @@ def first_line(kind: Any) -> int:
     return next(start + n for n, line in enumerate(lines) if ".forward(" in line)
 
 
-@pytest.mark.parametrize("kind", [ByAttribute, ByVariable, ByNumber, InMethod, ByName, OfTheFile, Decorated])
+@pytest.mark.parametrize("kind", [ByAttribute, ByVariable, ByNumber, InMethod, ByName, ByClass, OfTheFile, Decorated])
 def test_a_forward_that_is_called_directly_is_told(kind: type[Parts]) -> None:
     trace = tracetui.trace(kind(), X)
     place = f"test_unrecorded_modules.py:{first_line(kind)}"
@@ -209,3 +215,33 @@ def test_a_module_made_elsewhere_meanwhile_is_none_of_the_models() -> None:
     trace = tracetui.trace(Makes(), X)
     assert late_notes(trace) == []
     assert not torch.nn.modules.module._global_module_registration_hooks
+
+
+class Holds(Parts):
+    def __init__(self, held: Any) -> None:
+        super().__init__()
+        self.held = held
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.proj(x)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ([nn.Linear(4, 4), nn.Linear(4, 4)], "held holds 2 modules in a plain list, where torch finds none"),
+        ({"a": (nn.Linear(4, 4),)}, "held holds a module in a plain dict, where torch finds none"),
+        (nn.Linear(4, 4).forward, "held is the forward of a Linear, of whose calls torch tells nobody"),
+    ],
+)
+def test_modules_that_are_held_where_torch_does_not_know_them_are_told(held: Any, told: str) -> None:
+    assert f"{told}: what is computed there is not recorded" in tracetui.trace(Holds(held), X).run.notes
+
+
+def test_nothing_is_told_of_what_holds_registered_modules_or_none() -> None:
+    for model in (Holds([1, "a", {}]), Holds(torch.relu), tiny_llama()):
+        assert unregistered(modules_of(model)) == ()
+    listed = Holds([])
+    listed.held += [listed.proj, *listed.layers]
+    assert unregistered(modules_of(listed)) == ()

@@ -106,22 +106,33 @@ def _line(code: CodeType, known: Mapping[str, object]) -> int | None:
     """
     steps = list(dis.get_instructions(code))
     for place, step in enumerate(steps):
-        if step.argval == _FORWARD and _is_method(step) and _is_of_another(steps[:place], known):
+        if step.argval == _FORWARD and _is_method(step) and _is_of_another(steps, place, known):
             return _line_of(steps[: place + 1])
     return None
 
 
-def _is_of_another(steps: Sequence[dis.Instruction], known: Mapping[str, object]) -> bool:
-    """Whether what these steps end with is another module than the code's own."""
-    start = len(steps) - 1
+def _is_of_another(every: Sequence[dis.Instruction], place: int, known: Mapping[str, object]) -> bool:
+    """Whether the method that a step looks up is that of another module than the code's own."""
+    steps = every[:place]
+    start = place - 1
     while start > 0 and steps[start].opname in _ATTRIBUTE:
         start -= 1
     base, attributes = steps[start], [step.argval for step in steps[start + 1 :]]
     if base.opname == "LOAD_GLOBAL":
-        return isinstance(reduce(_attribute, attributes, known.get(base.argval)), nn.Module)
+        value = reduce(_attribute, attributes, known.get(base.argval))
+        if isinstance(value, type) and issubclass(value, nn.Module):
+            # Called by the name of its class, with the module as the first argument.
+            return _is_variable(every[place + 1 : place + 3])
+        return isinstance(value, nn.Module)
     if base.opname == "CALL":
         return not any(step.argval == "super" for step in steps[max(0, start - _SUPER_STEPS) : start])
-    return base.opname in _VARIABLE and (base.argval != "self" or bool(attributes))
+    return _is_variable(steps[start:])
+
+
+def _is_variable(steps: Sequence[dis.Instruction]) -> bool:
+    """Whether these steps begin by reading something else than the code's own module, or an attribute of that."""
+    base, *after = steps
+    return base.opname in _VARIABLE and (base.argval != "self" or bool(after and after[0].opname in _ATTRIBUTE))
 
 
 def _attribute(value: object, name: str) -> object:

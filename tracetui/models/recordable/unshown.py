@@ -15,6 +15,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.recordable.direct_calls import direct_calls
+from tracetui.models.recordable.unregistered import unregistered
 from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
 from tracetui.text import visible
 
@@ -37,6 +38,7 @@ def unshown(known: KnownModel) -> tuple[str, ...]:
         *(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts),
         *(f"attention is computed by {visible(kernel, 60)}, {_UNWATCHED}" for kernel in sorted(set(map(str, unknown)))),
         *known.once(direct_calls),
+        *known.once(unregistered),
     )
 
 
