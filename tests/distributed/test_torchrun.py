@@ -13,7 +13,7 @@ LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--npro
 def test_one_screen_for_two_processes(tmp_path: Path) -> None:
     words = ("run", "llama-tiny", "--layers", "1", "--tokens", "1,2,3")
     env = {"OMP_NUM_THREADS": "1", "XDG_STATE_HOME": str(tmp_path)}
-    with Terminal(*words, columns=110, rows=30, cwd=tmp_path, env=env, under=LAUNCH) as terminal:
+    with Terminal(*words, columns=110, rows=30, cwd=tmp_path, env=env, under=LAUNCH, warm=True) as terminal:
         terminal.until("rank 0 of 2", "stopped at record 0")
         terminal.resize(120, 32)
         terminal.send("c")

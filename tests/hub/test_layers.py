@@ -322,7 +322,7 @@ def test_an_interrupt_leaves_what_came_and_no_broken_file(hub: Hub, tracetui: He
 
 
 def test_a_program_of_its_own_asks_the_hub_and_nobody_else(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, tracetui: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), hub.address) | {"NO_PROXY": "127.0.0.1"}
     for name, value in ({"HF_ENDPOINT": hub.address, "HF_HUB_CACHE": str(tmp_path / "hub-cache")} | proxies).items():
@@ -336,7 +336,7 @@ def test_a_program_of_its_own_asks_the_hub_and_nobody_else(
         asked.path.startswith((f"/api/models/{REPO}/revision/", f"/{REPO}/resolve/", "/model-")) for asked in hub.asked
     )
     hub.forget()
-    assert ended(started(*arguments)).status == 0
+    assert tracetui(*arguments).status == 0
     assert hub.asked == []
 
 

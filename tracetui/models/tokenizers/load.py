@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
@@ -53,10 +54,11 @@ def tokenizer_file(spec: str) -> Path | None:
     return in_folder(path) if path.is_dir() else path
 
 
+@lru_cache(maxsize=4)
 def _builtin(vocab_size: int) -> Tokenizer:
     """The built-in tokenizer, cut to the model's vocabulary: as ranks are in order of merging, the first ones suffice.
 
-    If not even all bytes fit, a tokenizer that shows ids only.
+    If not even all bytes fit, a tokenizer that shows ids only. Kept, as runs that follow each other share it.
     """
     ranks = read_ranks(BUILTIN_RANKS)
     specials = len(BUILTIN.specials(0))
