@@ -11,7 +11,7 @@ from tests.ui.painting.terminal import Painted
 KEYS = {
     "steps": ("p", "{", "home", "n", "9", "left"),
     "panes": ("4", "2", ">", "O", "1", "3", "H", "z"),
-    "marks": ("b", "1", "left", "%", "slash", "escape", "r", "m", "enter", "p"),
+    "marks": ("b", "1", "left", "%", "ctrl+l", "slash", "escape", "r", "m", "enter", "p"),
 }
 """One hand after another over a run that is over."""
 

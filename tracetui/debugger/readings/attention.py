@@ -66,6 +66,11 @@ class AttentionPlane:
         """Whether the kernel's output is recorded."""
         return self.view.beside("heads") is not None
 
+    def is_of(self, state: ScreenState) -> bool:
+        """Whether it was read when as much was recorded as now, of the head and prompt that are looked at."""
+        asked = (state.trace, state.frontier, min(state.head, self.view.heads - 1))
+        return asked == (self.view.trace, self.read_for[2], self.head)
+
     def serves(self, read_for: tuple[object, ...]) -> bool:
         """Whether it would be read again as it is."""
         return read_for == self.read_for

@@ -110,7 +110,6 @@ class ModuleSearch:
         numbers.choose(not numbers.chosen)
         if not numbers.chosen and numbers.by is not SortBy.TREE:
             self._tree.sort_further(SortBy.TREE)
-        self._bar.name_columns()
         remark = "the tree shows what the run did" if numbers.chosen else "the tree shows what modules hold"
         self._say(remark if self._tree.state.frontier else f"{remark} once it has run" * numbers.chosen)
 
@@ -120,5 +119,4 @@ class ModuleSearch:
             self._say("nothing has run that modules could be sorted by")
             return
         by = self._tree.sort_further()
-        self._bar.name_columns()
         self._say(_ORDERS[by])

@@ -80,7 +80,7 @@ class DebuggerScreen(Screen[None]):
         self.keymap = keymap
         """The keys that the user chose, by the ids of commands."""
         self.modules = ModuleList()
-        self.find_bar = FindBar(self.modules.numbers.heading)
+        self.find_bar = FindBar(self.modules.numbers)
         self.prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))
         self._tour, self._unknown = TourCard(keymap), UnknownKeys()
         self.host = ScreenHost(self, Driver(page.stops, page.edits, bool(page.recording)))

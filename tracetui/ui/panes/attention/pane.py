@@ -252,6 +252,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         if self._shown and self._shown.same_checks(checks.attention):
             self._checks = checks
             self._show_facts(self._shown)
+            self._keep_shown()
 
     def _note_reach(self, view: AttentionView, batch: int, reach: Reach | None) -> None:
         """All heads were gone through: the one on view gets their scale."""
@@ -264,6 +265,17 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._all_heads = (view.trace, view.query.index, identity)
         if self._shown:
             self._show_facts(self._shown)
+            self._keep_shown()
+
+    def _keep_shown(self) -> None:
+        """Once all is known of what is on view it needn't be read again."""
+        shown, checks, key = self._shown, self._checks, self._key(self.state)
+        if shown is None or checks is None or not shown.is_of(self.state) or not is_quick(shown.view):
+            return
+        knows = self._all_heads is not None and self._knows(shown.view)
+        if knows or not checks_all(shown):
+            all_heads = self._all_heads[2:] if self._all_heads and knows else None
+            self.keep([ReadyPlane(key, shown, checks, all_heads)])
 
     def _knows(self, view: AttentionView) -> bool:
         known = self._all_heads

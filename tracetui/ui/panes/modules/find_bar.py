@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.panes.modules.line import totals
+from tracetui.ui.panes.modules.run_numbers import RunNumbers
 from tracetui.ui.panes.pane import HAS_KEYS
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.state_text import StateText
@@ -92,10 +93,11 @@ class FindBar(Horizontal):
             super().__init__()
             self.text = text
 
-    def __init__(self, columns: Callable[[], str]) -> None:
-        """columns: the names of the tree's columns."""
+    def __init__(self, numbers: RunNumbers) -> None:
+        """numbers: the tree's, whose columns it names."""
         super().__init__(id="find-bar")
-        self._columns = columns
+        self._columns = numbers.heading
+        numbers.columns_changed = self.name_columns
 
     def compose(self) -> ComposeResult:
         yield ModulesTitle(self._columns).data_bind(FindBar.state)
@@ -123,7 +125,8 @@ class FindBar(Horizontal):
 
     def name_columns(self) -> None:
         """The tree has other columns."""
-        self.query_one(ModulesTitle).refresh()
+        if self.is_mounted:
+            self.query_one(ModulesTitle).look_again()
 
     def name_layout(self, layout: str) -> None:
         """Say whose names stand beside the tree's."""

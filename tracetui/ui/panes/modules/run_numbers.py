@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,6 +61,8 @@ class RunNumbers:
         self.by = SortBy.TREE
         self.ranking: ModuleRanking | None = None
         """Where modules don't stand in the order of the tree; None until it is known."""
+        self.columns_changed: Callable[[], None] = lambda: None
+        """Called when there may be other columns."""
 
     def of(self, path: str) -> ModuleNumbers | None:
         """What is known by now."""
@@ -91,6 +93,7 @@ class RunNumbers:
         """Show the columns however narrow the tree is, or only where there is room."""
         self.chosen = chosen
         self.follow()
+        self.columns_changed()
         self._tree.refresh()
 
     def next_order(self, to: SortBy | None = None) -> SortBy:
@@ -98,6 +101,7 @@ class RunNumbers:
         self.by = _ORDER[(_ORDER.index(self.by) + 1) % len(_ORDER)] if to is None else to
         self.ranking = self._ranked_for = None
         self.follow()
+        self.columns_changed()
         return self.by
 
     def follow(self) -> None:
@@ -169,6 +173,7 @@ class RunNumbers:
         if read.ranking is not None:
             self.ranking, self._ranked_for = read.ranking, ranked_for
             self._tree.rebuild()
+            self.columns_changed()
         self._tree.refresh()
 
 
