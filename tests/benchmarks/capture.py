@@ -64,6 +64,19 @@ def interleaved(ways: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
+def kept_by_hooks(model: torch.nn.Module, ids: torch.Tensor) -> list[object]:
+    """What each module returned, and nothing else: the price of memory that no cache has."""
+    kept: list[object] = []
+    handles = [each.register_forward_hook(lambda _, args, output: kept.append(output)) for each in model.modules()]
+    try:
+        with torch.no_grad():
+            model(input_ids=ids, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
 def nnsight_ways(ids: torch.Tensor) -> dict[str, Timed]:
     """nnsight saving every module's output, and all that tracetui records, where it is installed."""
     try:
@@ -120,6 +133,7 @@ def measure(tokens: int, rounds: int, names: Sequence[str] = ()) -> dict[str, li
 
     ways: dict[str, Timed] = {
         "untraced": untraced,
+        "outputs kept by hooks": lambda: kept_by_hooks(model, ids),
         "captured": traced,
         "looked into": lambda: (trace := traced(), len(trace)),
         "statistics": lambda: with_statistics(traced()),
