@@ -110,7 +110,7 @@ def test_the_elements_concerned_are_named_along_every_axis() -> None:
     assert [places.tolist() for places in found.per_axis] == [[0], [1], [2, 3]]
     assert [index for index, _ in found.first] == [(0, 1, 2), (0, 1, 3)]
     lines = "\n".join(line.text for line in health_lines(trace, diagnose(trace, record), 100))
-    assert "along T: 1 of 3 places: 1 t1" in lines
+    assert "along T: 1 of 3 places: token 1 “t1”" in lines
     assert "1 NaN, 1 +Inf of 12" in lines
     assert "✗" in lines
 
