@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from tests.cli.running import Here
 from tests.tiny_moe import whole_trace
@@ -52,6 +51,9 @@ def drawn(found: Picture, kind: str = "svg") -> bytes:
 
 
 def test_the_pixels_follow_the_numbers() -> None:
+    # Not by every worker, as it is imported in no time but reads all fonts once.
+    from matplotlib.image import imread
+
     file = BytesIO(drawn(of([[4, 0], [-4, -np.inf]]), "png"))
     pixels = imread(file, "png")[..., :3]
     reds, blues = pixels[..., 0] - pixels[..., 2] > 0.2, pixels[..., 2] - pixels[..., 0] > 0.2

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tests.warm import WarmProcess
 from tracetui.models.memory.attention import attention_bytes
 
 HEADS, TOKENS, NOPE, ROTARY = 16, 1024, 64, 32
@@ -39,10 +41,12 @@ def latent_model(value: int) -> torch.nn.Module:
 
 
 def taken(value: int, dtype: str) -> int:
-    """Bytes beyond its inputs that torch's sdpa takes at its peak, in a process of its own."""
+    """Bytes beyond its inputs that torch's sdpa takes at its peak, in a process that has computed nothing else."""
     sizes = map(str, (HEADS, TOKENS, NOPE + ROTARY, value))
-    command = [sys.executable, "-c", _TAKEN, *sizes, dtype]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    child = WarmProcess.with_pipes(["-c", _TAKEN, *sizes, dtype], cwd=Path.cwd(), env=os.environ)
+    out, err = child.communicate(60)
+    assert child.wait() == 0, err
+    return int(out)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of the peak")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tracetui.recipe import Recipe
@@ -31,7 +33,13 @@ def unread_fields(recipe: Recipe, config: PreTrainedConfig) -> tuple[str, ...]:
 
 def class_fields(config: PreTrainedConfig) -> frozenset[str]:
     """What the configuration's class has without being told: declared fields, and those that follow from them."""
-    return frozenset(type(config)().to_dict())
+    make: Callable[[], PreTrainedConfig] = type(config)
+    return _fields_of(make)
+
+
+@cache
+def _fields_of(make: Callable[[], PreTrainedConfig]) -> frozenset[str]:
+    return frozenset(make().to_dict())
 
 
 def _remark(field: str, known: frozenset[str]) -> str:
