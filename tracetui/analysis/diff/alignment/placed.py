@@ -11,7 +11,7 @@ import numpy as np
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.caches import ROLES, keys_lost, windows_of
 from tracetui.analysis.diff.alignment.gather import Gather, GatheredValue
-from tracetui.analysis.diff.alignment.placement import Common, Placement, is_state, is_turned
+from tracetui.analysis.diff.alignment.placement import Common, Placement, is_state, is_turned, longer_axes
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
 from tracetui.recording.trace import Trace
@@ -51,13 +51,6 @@ def _stays(place: Placement, common: Common) -> bool:
     everything = place.rows == tuple(range(place.batch)) and not any(place.padded)
     one_by_one = all(count == 1 for count in place.later)
     return everything and one_by_one and place.passes == common.passes and max(common.lengths) == place.width
-
-
-def _longer_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> list[int]:
-    """Where a shape is longer than another of its rank, the first axis aside."""
-    if len(shape) != len(other):
-        return []
-    return [axis for axis in range(1, len(shape)) if shape[axis] > other[axis]]
 
 
 def _counts(record: Record) -> bool:
@@ -158,7 +151,7 @@ class _Placing:
 
     def _without_spare(self, record: Record, pass_: int, other: Record | None) -> Gather | None:
         """Of the one axis that is longer than the other side's, the places of keys that were seen; else all."""
-        longer = [] if other is None else _longer_axes(record.shape, other.shape)
+        longer = [] if other is None else longer_axes(record.shape, other.shape)
         names = ["S" if axis in longer else "d" for axis in range(len(record.shape))]
         return self._way(record, pass_, ["B", *names[1:]]) if len(longer) == 1 else Gather((), (), batch=False)
 

@@ -108,3 +108,10 @@ def batch_of(trace: Trace) -> int:
     """Prompts of a run; of a plain file the first axis of most tensors [B,T,D]."""
     lengths = Counter(record.shape[0] for record in trace.records if len(record.shape) == 3 and not record.pass_)
     return len(trace.tokens) or max(lengths, key=lambda length: lengths[length], default=0)
+
+
+def longer_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> list[int]:
+    """Where a shape is longer than another of its rank, the first axis aside."""
+    if len(shape) != len(other):
+        return []
+    return [axis for axis in range(1, len(shape)) if shape[axis] > other[axis]]
