@@ -470,3 +470,17 @@ async def test_alone_it_is_left_without_a_verdict_as_if_interrupted() -> None:
         go.set()
         await it.pilot.pause()
         assert it.app.return_code == 130
+
+
+async def test_a_matrix_of_one_row_fills_the_height() -> None:
+    a, b = pair()
+    last = [replace(trace, values=tuple(map(last_row, trace.values)),
+                    records=tuple(replace(record, shape=(1, 1, record.shape[-1])) if len(record.shape) == 3 else record
+                                  for record in trace.records)) for trace in (a, b)]  # fmt: skip
+    async with comparing(last[0], last[1]) as it:
+        await it.press("z", "7", "G")
+        assert sum(line.lstrip("▸ ").partition(" ")[0].isdigit() for line in it.text().splitlines()) > 20
+
+
+def last_row(value: Value) -> Value:
+    return ArrayValue(value.read()[:, -1:]) if len(value.shape) == 3 else value

@@ -19,7 +19,7 @@ from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.list_keys import CELL_KEYS
 from tracetui.views.cells import Line, line
-from tracetui.views.diff.values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
+from tracetui.views.diff.values import Triple, as_list, columns_beside, common_size, triple_table, widest
 from tracetui.views.inks import Inks
 from tracetui.views.values import ValueWindow
 
@@ -105,7 +105,7 @@ class DiffGrid(Canvas, can_focus=True):
 
     @property
     def _as_list(self) -> bool:
-        return self.size.width < SIDE_BY_SIDE
+        return as_list(self.size.width, self._planes.plane.shape if self._planes else (0, 0))
 
     def action_move(self, down: int, across: int) -> None:
         if self._as_list:

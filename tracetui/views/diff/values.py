@@ -32,9 +32,14 @@ class Triple:
     cursor: tuple[int, int]
 
 
+def as_list(width: int, shape: tuple[int, int]) -> bool:
+    """Whether an element has a line of its own: where it is narrow, and where there is one row, to fill the height."""
+    return width < SIDE_BY_SIDE or shape[0] == 1
+
+
 def triple_table(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
-    """`height` lines of `width` cells: three tables beside each other, or the cursor's row as a list where narrow."""
-    if width < SIDE_BY_SIDE:
+    """`height` lines of `width` cells: three tables beside each other, or the cursor's row as a list."""
+    if as_list(width, triple.windows[0].shape):
         return _list(triple, width, height, inks)
     widths = _widths(width)
     heads: Line = []
@@ -97,7 +102,8 @@ def _list_head(window: ValueWindow, row: int, width: int, inks: Inks) -> Line:
     index = len(str(max(window.shape[1] - 1, 0) + window.first[1])) + 3
     label = window.row_labels[row] if 0 <= row < len(window.row_labels) else ""
     names = " ".join(name.rjust(REAL_WIDTH) for name in NAMES)
-    told = f"  row {window.first[0] + window.row0 + row}{f' {label}' if label else ''}"
+    number = window.first[0] + window.row0 + row
+    told = f"  token {number} “{label}”" if label else f"  row {number}"
     if index + len(names) + cell_len(told) > width:
         told = ""
     return line([(" " * index, inks.quiet), (names, inks.mark), (told, inks.quiet)], width)

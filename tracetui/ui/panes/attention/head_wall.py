@@ -81,7 +81,7 @@ class HeadWall(Heatmap):
 
     def _tile(self, call: CallHeads, head: int) -> Tile:
         measured = call.head(head)
-        told = f" {number(call.number(head, self.order), 2)}" if self.order and measured else ""
+        told = f" {number(call.number(head, self.order), 3)}" if self.order and measured else ""
         waits = " …" if head >= len(call.heads) else ""
         return Tile(f"{head}{told}{waits}", measured.thumb if measured else None)
 
