@@ -20,13 +20,15 @@ def step_of(it: Driven) -> str:
 
 async def test_each_of_ten_steps_waits_for_its_key_and_the_last_ends_it() -> None:
     async with driven((80, 24), PAGE) as it:
-        steps = [step_of(it)]
+        steps, calls = [step_of(it)], [""]
         for key in KEYS:
             await it.press(key)
             steps.append(step_of(it))
+            calls.append(next((line for line in it.text().splitlines() if "whole first layer" in line), ""))
         await it.press("escape")
         steps.append(step_of(it))
     assert steps == [f"{n} of 10" for n in (1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10)] + ["", ""]
+    assert ["n n runs the rotary table, then" in calls[2], "n runs the whole first layer" in calls[3]] == [True, True]
 
 
 async def test_another_key_does_what_it_does_and_the_step_goes_on_waiting() -> None:

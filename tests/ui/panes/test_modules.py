@@ -123,6 +123,9 @@ async def test_the_tree_shows_what_the_run_did_and_sorts_by_it() -> None:
         assert it.screen.query_one(ModuleList).numbers.by is SortBy.TREE, "its own columns, and its own order"
         await it.press("Z", "Z", "Z")
         assert "no module has NaN/Inf" in tree(it)[0]
+        await it.pilot.resize_terminal(60, 20)
+        assert tree(it)[0].rstrip().endswith("NaN/Inf"), "not cut"
+        await it.pilot.resize_terminal(120, 40)
         await it.press("Z", "Z", "percent_sign")
         assert names(it)[0] == "LlamaForCausalLM"
         assert "norm" not in it.line(2)

@@ -22,6 +22,8 @@ class TourStep:
     does: str
     """What its key does, after the key's name."""
     presses: int = 1
+    last: str = ""
+    """What the last of several presses does."""
 
 
 PREPARING = "What you press now waits until the model is there."
@@ -47,6 +49,7 @@ TOUR = (
         "over",
         "runs the rotary table, then the whole first layer",
         presses=2,
+        last="runs the whole first layer",
     ),
     TourStep(
         "Attention",

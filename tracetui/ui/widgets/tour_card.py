@@ -50,5 +50,6 @@ class TourCard(Widget):
         title = Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length), right)
         text = PREPARING if self.place and self.state.cursor < 0 else step.text
         keys = " ".join([self._keys[step.command]] * self._left)
-        call = Content.assemble((keys, "bold $accent"), f" {step.does}")
+        does = step.last if step.last and self._left == 1 else step.does
+        call = Content.assemble((keys, "bold $accent"), f" {does}")
         return Content("\n").join([title, Content("\n".join(textwrap.wrap(text, width))), call])

@@ -85,7 +85,8 @@ class LineStrips:
 
     def nothing(self, plain: Style) -> Strip:
         """Where no module has what all are sorted by."""
-        text = f"  no module has {self._tree.numbers.by}"
+        by = self._tree.numbers.by
+        text = f"  no module has {by}" if self._tree.cells >= len(by) + 16 else f" no {by}"
         return Strip([Segment(text, plain + self._component("quiet"))]).adjust_cell_length(self._tree.size.width, plain)
 
     def _component(self, name: str) -> Style:
