@@ -122,6 +122,7 @@ async def _drive(app: Any, keys: tuple[str, ...], target: Path) -> None:
 
 async def _until_still(app: Any, pilot: Any) -> None:
     """Until the screen shows the same for a while, and nothing runs any more."""
+    await pilot.pause(2.0)  # before its first paint there is no picture of it
     shown, still, waited = "", 0, 0.0
     while still < 6 and waited < _MOST_SECONDS:
         await pilot.pause(0.5)
