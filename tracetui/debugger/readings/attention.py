@@ -73,7 +73,7 @@ class AttentionPlane:
 
     def serves(self, read_for: tuple[object, ...]) -> bool:
         """Whether it would be read again as it is."""
-        return read_for == self.read_for
+        return bool(read_for) and read_for == self.read_for
 
     def same_checks(self, other: AttentionPlane) -> bool:
         """Whether what is checked of another one is the same: the cursor may have moved within the call."""
@@ -108,7 +108,9 @@ def read_attention(
     if view is None:
         return None
     head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
-    read_for = (state.trace, view.query, state.frontier, head, batch, plane, scale, known(view, batch))
+    # The reach of a quick call is found whether it is known or not.
+    reach_known = None if is_quick(view) else known(view, batch)
+    read_for = (state.trace, view.query, state.frontier, head, batch, plane, scale, reach_known)
     if before is not None and before.serves(read_for):
         return before
     latent = latent_of(view)

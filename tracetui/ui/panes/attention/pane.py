@@ -222,7 +222,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
 
     def show(self, attention: AttentionPlane | str) -> None:
         """The plane, or in words why there is none."""
-        if self._shown is not None and attention is self._shown:
+        if self._shown is not None and not isinstance(attention, str) and self._shown.serves(attention.read_for):
             self._heads.follow()
             return
         self._shown = None if isinstance(attention, str) else attention
