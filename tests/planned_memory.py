@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _RUN = """
-import json, sys
+import json, os, sys
 from tracetui.models.memory import plan as memory
 planned = []
 check = memory.check
-memory.check = lambda plan, held: (planned.append(plan.peak), check(plan, held))[1]
+def looked_at(plan, held):
+    planned.append(plan.peak)
+    if plan.peak > int(os.environ["MOST"]):
+        raise memory.InputError(f"not run: plans for {plan.peak / 2**20:,.0f} MiB")
+    check(plan, held)
+memory.check = looked_at
 sys.argv[0] = "tracetui"
 from tracetui.cli import main
 status = main()
@@ -38,9 +43,10 @@ class PlannedRun:
         return self.plan / self.peak
 
 
-def planned_run(*arguments: str) -> PlannedRun:
-    """`tracetui trace` with these arguments. Raises RuntimeError with what it wrote if it fails."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+def planned_run(*arguments: str, most: int = sys.maxsize) -> PlannedRun:
+    """`tracetui trace` with these arguments. Raises RuntimeError with what it wrote if it fails, or plans for more
+    than `most` bytes."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "MOST": str(most)}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _RUN, "trace", *arguments, "-o", str(Path(folder) / "run.npz")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
