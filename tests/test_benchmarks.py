@@ -40,7 +40,7 @@ def test_a_document_and_its_plots_are_made_of_the_rows(tmp_path: Path, capsys: p
     assert "1.200" in capsys.readouterr().out
     document.main([first, later], tmp_path)
     text = (tmp_path / "performance.md").read_text()
-    assert "| 32 tokens: traced | 1.2 | 1.1–1.3 | 3 | untraced | ≤ 1.15, **missed** |" in text
+    assert "| 32 tokens: traced | 1.2 | 1.15–1.25 | 3 | untraced | ≤ 1.15, **missed** |" in text
     assert text.index("## Comparing large traces") < text.index("## How costs grow")
     assert "Of 6 targets 0 are met; these are not:" in text
     assert "- How costs grow: 32 tokens: traced, 1.2 where 1.15 was aimed at" in text

@@ -71,7 +71,7 @@ class Results:
         sizes: Mapping[str, float] | None = None,
     ) -> None:
         """Print and keep one row; `values` round by round."""
-        low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else (values[0],) * 3
         median = statistics.median(values)
         row = Row(self._benchmark, label, median, low, high, len(values), of, unit, target, dict(sizes or {}))
         self.rows.append(row)
