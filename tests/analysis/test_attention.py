@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.analysis.diff.made import normal, trace_of
-from tracetui.analysis.attention.scores import KINDS, attention_at
+from tracetui.analysis.attention.kinds import KINDS
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.recording.record import AttentionCall
 from tracetui.recording.trace import Trace
 

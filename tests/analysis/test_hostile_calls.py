@@ -14,8 +14,9 @@ from tests.analysis.diff.made import trace_of
 from tests.analysis.test_attention import CALL, SOUND, called
 from tests.recording.made import KnownValue
 from tracetui.analysis.attention.heads import UnexplainedError, head_identity
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.analysis.attention.reach import reach_of
-from tracetui.analysis.attention.scores import KINDS, attention_at
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.export.report.document import write_report
 from tracetui.recording.statistics import Statistics
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests.tracer.latent_models import fields
 from tests.tracer.recipes import recipe
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.analysis.attention.mla import latent_of
-from tracetui.analysis.attention.scores import KINDS, attention_at
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.prediction import next_tokens
 from tracetui.debugger.session import Started
 from tracetui.recipe import Layers, texts

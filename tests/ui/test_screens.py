@@ -25,7 +25,7 @@ from tests.ui.home.test_home import text as text_at_home
 from tracetui.ui.theme.themes import load_themes
 from tracetui.ui.theme.variables import contrast
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.ink import Depth
+from tracetui.views.heatmap.depth import Depth
 
 FOLDER = Path(__file__).parent / "snapshots" / "screens"
 SIZES = ((80, 24), (120, 40), (200, 60))

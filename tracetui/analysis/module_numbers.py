@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tracetui.analysis.timeline.pyramid import Floats
 from tracetui.recording.record import Record, layer_before
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
+
+if TYPE_CHECKING:
+    from tracetui.analysis.timeline.pyramid import Floats
 
 _MOST_READ = 2**24
 """Elements of an output whose tokens are measured for a line of a few cells."""
@@ -96,6 +97,8 @@ class ModuleBook:
         """
         passes = [places[path] for _, places in sorted(self._places.items()) if path in places][-most:]
         if len(self._places) > 1:
+            import numpy as np
+
             sizes = [_root_mean_square(trace.values[place].statistics()) for place in passes]
             return np.array(sizes, np.float64) if len(sizes) > 1 else None
         return token_norms(trace, trace.records[passes[-1]], row) if passes else None
@@ -111,6 +114,8 @@ def token_norms(trace: Trace, record: Record, row: int) -> Floats | None:
         values = trace.value(record).read((min(row, record.shape[0] - 1), slice(0, real)))  # [T,…]
     except NotKeptError:
         return None
+    import numpy as np
+
     flat = np.abs(values).astype(np.float64).reshape(len(values), -1)  # [T,n]
     with np.errstate(over="ignore", invalid="ignore"):
         norms: Floats = np.sqrt(np.square(flat).sum(axis=1))  # [T]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracetui.analysis.attention.scores import AttentionView, Kind, Matrix, attention_at
+from tracetui.analysis.attention.kinds import Kind
+from tracetui.analysis.attention.scores import AttentionView, Matrix, attention_at
 from tracetui.recording.record import AttentionCall, Record
 from tracetui.recording.trace import Trace as Recorded
 from tracetui.recording.value import Array

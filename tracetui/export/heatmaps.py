@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tracetui.analysis.attention.kinds import Kind
 from tracetui.analysis.attention.reach import reach_of
-from tracetui.analysis.attention.scores import AttentionView, Kind, attention_at
+from tracetui.analysis.attention.scores import AttentionView, attention_at
 from tracetui.analysis.axes import axes_of, axis_positions
 from tracetui.errors import InputError
 from tracetui.export.choice import ChosenPart, chosen

@@ -7,13 +7,16 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
-from tracetui.expr.moment import RecordScope, part_statistic, single
 from tracetui.expr.parse import Expression, constant
+from tracetui.recording.statistics import of_array
 from tracetui.recording.value import Array, Index
+
+if TYPE_CHECKING:
+    from tracetui.expr.moment import RecordScope
 
 Told = tuple[tuple[str, float], ...]
 """The names that were looked at, as they were typed, with their values."""
@@ -63,7 +66,7 @@ class _Evaluation:
     def any_value(self, node: ast.expr) -> float | Array:
         """A number, or the part that a lone `value[…]` stands for."""
         if isinstance(node, ast.Subscript | ast.Name) and (part := self._part(node)) is not None:
-            return part if part.size != 1 else single(part)
+            return part if part.size != 1 else _single(part)
         return float(self._number(node))
 
     def _number(self, node: ast.expr) -> float:
@@ -117,9 +120,9 @@ class _Evaluation:
         if isinstance(node, ast.Call):
             return self._called(node)
         if isinstance(node, ast.Attribute) and (part := self._part(node.value)) is not None:
-            return part_statistic(part, node.attr)
+            return _part_statistic(part, node.attr)
         if (part := self._part(node)) is not None:
-            return single(part)
+            return _single(part)
         if isinstance(node, ast.Subscript):
             return self._length(node)
         scope, name = self._owner(node)
@@ -155,6 +158,26 @@ class _Evaluation:
         ):
             return None
         return self._owner(node)[0].part(index)
+
+
+def _part_statistic(part: Array, name: str) -> float:
+    """A statistic of a part of the values."""
+    statistics = of_array(part.reshape(-1))
+    names = {"norm": "l2"}
+    if name == "inf":
+        return statistics.posinf + statistics.neginf
+    if not statistics.finite_count and name not in ("nan", "zeros", "numel"):
+        raise UntoldError("no element of the part is finite")
+    return float(getattr(statistics, names.get(name, name)))
+
+
+def _single(part: Array) -> float:
+    """The one element of a part."""
+    if part.size != 1:
+        raise RunError(
+            f"value[…] is {list(part.shape)} here, not one element; a statistic of it is a number: value[…].max"
+        )
+    return float(part.reshape(-1)[0].real)
 
 
 def _function(node: ast.Call) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracetui.analysis.attention.scores import KINDS
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.recording.sites import SitePattern

@@ -8,17 +8,17 @@ from typing import cast
 
 import numpy as np
 
+from tracetui.analysis.attention.kinds import KINDS, Kind
 from tracetui.analysis.attention.matrices import matrix_at
-from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, attention_at
+from tracetui.analysis.attention.scores import AttentionView, attention_at
 from tracetui.analysis.experts.choice import margins
 from tracetui.analysis.experts.load import Load, expert_load
 from tracetui.analysis.experts.routing import BlockRouting, read_routing, sibling
-from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
 from tracetui.recording.health import all_finite, may_hide, near_limit_share
 from tracetui.recording.ranks.overlaps import read_here
 from tracetui.recording.record import Record, layer_path
-from tracetui.recording.statistics import Statistics, of_array
+from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, Index, NotKeptError, Value
 
@@ -198,23 +198,3 @@ def _row_entropies(probabilities: Array) -> Array:
     wide = probabilities.astype(np.float64)  # [T,S]
     logs = np.log2(wide, out=np.zeros_like(wide), where=wide > 0)  # [T,S]
     return np.asarray(-(wide * logs).sum(axis=-1))
-
-
-def part_statistic(part: Array, name: str) -> float:
-    """A statistic of a part of the values."""
-    statistics = of_array(np.atleast_1d(part))
-    names = {"norm": "l2"}
-    if name == "inf":
-        return statistics.posinf + statistics.neginf
-    if not statistics.finite_count and name not in ("nan", "zeros", "numel"):
-        raise UntoldError("no element of the part is finite")
-    return float(getattr(statistics, names.get(name, name)))
-
-
-def single(part: Array) -> float:
-    """The one element of a part."""
-    if part.size != 1:
-        raise RunError(
-            f"value[…] is {list(part.shape)} here, not one element; a statistic of it is a number: value[…].max"
-        )
-    return float(np.real(part.reshape(-1)[0]))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tracetui.analysis.attention.scores import KINDS, Kind
+from tracetui.analysis.attention.kinds import KINDS, Kind
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import evaluate
-from tracetui.expr.moment import RecordScope, TraceScope
 from tracetui.expr.names import BY_NAME
 from tracetui.expr.parse import MAX_LENGTH, Expression, parse
 from tracetui.recording.record import Record
 from tracetui.recording.sites import MAX_PATTERN
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
+
+if TYPE_CHECKING:
+    from tracetui.expr.moment import RecordScope, TraceScope
 
 MOST_POINTS = 2000
 FORM = "layers.*.norm, layers.3.mlp:routing_weights[5], or EXPRESSION at SITE"
@@ -142,6 +144,8 @@ def _as_expression(site: str) -> str:
 
 def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched | None = None) -> Watched:
     """The watch over the first `count` records; what `known` has scanned already is not scanned again."""
+    from tracetui.expr.moment import TraceScope
+
     scanned, indices = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
     indices = (*indices, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
     newest = trace.records[indices[-1]].pass_ if indices else 0
@@ -157,7 +161,7 @@ def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched 
     current = max((place for place, index in enumerate(shown_indices) if index <= cursor), default=0)
     answers = [evaluate(watch.expression, scope) for scope in scopes.values()]
     points = tuple(
-        Point(index, _label(trace.records[index]), answer.value if isinstance(answer.value, float) else np.nan)
+        Point(index, _label(trace.records[index]), answer.value if isinstance(answer.value, float) else math.nan)
         for index, answer in zip(shown_indices, answers, strict=True)
     )
     here = answers[current]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tracetui.expr.evaluate import Answer, Told, evaluate
-from tracetui.expr.moment import RecordScope, TraceScope
 from tracetui.expr.stop import Stop
 from tracetui.recording.health import all_finite
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
+
+if TYPE_CHECKING:
+    from tracetui.expr.moment import RecordScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class StopEvaluator:
     """One run's look-out. Used by one thread; only `stops` may be replaced by another."""
 
     def __init__(self, trace: Trace, stops: Sequence[Stop] = ()) -> None:
+        from tracetui.expr.moment import TraceScope
+
         self._trace = trace
         self._trace_scope = TraceScope(trace)
         self._tallies: dict[str, Tally] = {}

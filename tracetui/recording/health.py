@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Value
@@ -64,6 +62,6 @@ def near_limit_share(record: Record, value: Value) -> float:
     values: Array = value.read().reshape(-1)
     largest, near = LARGEST[record.dtype], 0
     for start in range(0, values.size, _AT_ONCE):
-        sizes = np.abs(values[start : start + _AT_ONCE])
-        near += int(np.count_nonzero((sizes >= largest / 2) & (sizes <= largest)))
+        sizes = abs(values[start : start + _AT_ONCE])
+        near += int(((sizes >= largest / 2) & (sizes <= largest)).sum())
     return near / max(1, values.size)

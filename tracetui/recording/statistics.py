@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tracetui.native.statistics import FloatSums, Rows
 
 
@@ -106,6 +106,8 @@ def by_numpy(array: npt.NDArray[np.generic]) -> Statistics:
 
     Complex numbers count with their magnitude.
     """
+    import numpy as np
+
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
     elif np.iscomplexobj(array):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracetui.errors import RunError
 from tracetui.recording.later import LaterSequence
 from tracetui.recording.statistics import Statistics, of_array, of_rows
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+else:
+    # The first paint does without numpy.
+    Array = Any
 Index = tuple[int | slice, ...]
 Decode = Callable[[Array], Array]
 """Makes numbers of what numpy has no dtype for."""
@@ -60,6 +63,8 @@ class ArrayValue:
         return self._dtype
 
     def read(self, index: Index = ()) -> Array:
+        import numpy as np
+
         return np.array(self._array[index])
 
     def statistics(self) -> Statistics:
@@ -119,7 +124,7 @@ def _learn(values: Iterable[Value]) -> None:
 
 def magnitudes(array: Array) -> Array:
     """What is shown of complex numbers; others are as they are."""
-    return np.abs(array) if array.dtype.kind == "c" else array
+    return abs(array) if array.dtype.kind == "c" else array
 
 
 def is_kept(value: Value) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SAMPLED = 64
 """So many elements of each weight are remembered at most."""
@@ -30,6 +32,8 @@ class WeightPrint:
 
 def sampled_places(numel: int) -> npt.NDArray[np.int64]:
     """Where the elements of a sample stand among all of a weight's, spread over it and in no step of its rows."""
+    import numpy as np
+
     if numel <= SAMPLED:
         return np.arange(numel)
     order = np.arange(SAMPLED)

@@ -35,7 +35,7 @@ from tracetui.ui.terminal.pictures import Pictures
 from tracetui.ui.theme.file import default_heatmap
 from tracetui.ui.theme.reload import ThemeReload
 from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
-from tracetui.views.heatmap.ink import Depth
+from tracetui.views.heatmap.depth import Depth
 from tracetui.views.palette import PALETTES, Palette
 
 if TYPE_CHECKING:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tracetui.analysis.distribution.robust_range import by_decades
 from tracetui.analysis.module_numbers import ModuleNumbers, SortBy
-from tracetui.analysis.timeline.pyramid import Floats
 from tracetui.text import count
 from tracetui.views.cells import column as block
-from tracetui.views.charts.lines import relative
+
+if TYPE_CHECKING:
+    from tracetui.analysis.timeline.pyramid import Floats
 
 NAME = 14
 """Cells that the name of a module keeps."""
@@ -121,6 +120,11 @@ def trend_cells(norms: Floats | None, cells: int) -> str:
     """A bar a norm, or the largest of several; `×` where one isn't finite. By decades where they differ that much."""
     if norms is None or not len(norms):
         return ""
+    import numpy as np
+
+    from tracetui.analysis.distribution.robust_range import by_decades
+    from tracetui.views.charts.lines import relative
+
     edges = np.arange(min(cells, len(norms))) * len(norms) // min(cells, len(norms))
     largest = np.maximum.reduceat(norms, edges)  # [cells]; NaN where one is
     heights = relative(largest, by_decades(largest))

@@ -11,7 +11,7 @@ from tests.ui import dyadic
 from tests.ui.driving import driven
 from tracetui.ui.theme.themes import load_themes
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.ink import Depth
+from tracetui.views.heatmap.depth import Depth
 
 FOLDER = Path(__file__).parents[3] / "docs" / "themes"
 SIZE = (110, 36)

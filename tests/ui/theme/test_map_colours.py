@@ -15,8 +15,9 @@ from tracetui.ui.theme.file import default_heatmap
 from tracetui.ui.theme.themes import load_themes
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
+from tracetui.views.heatmap.depth import Depth
 from tracetui.views.heatmap.indexed import ramp, shown_colour
-from tracetui.views.heatmap.ink import Brush, Depth, Ground
+from tracetui.views.heatmap.ink import Brush, Ground
 from tracetui.views.heatmap.layout import View, arrange, look
 from tracetui.views.heatmap.legend import shades_for
 from tracetui.views.heatmap.matrix import draw, heatmap_data

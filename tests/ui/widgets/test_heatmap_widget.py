@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.axes import LabelledAxis
-from tracetui.views.heatmap.ink import Depth
+from tracetui.views.heatmap.depth import Depth
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.palette import PALETTES, Palette

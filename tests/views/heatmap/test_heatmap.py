@@ -15,7 +15,8 @@ from rich.style import Style
 from tracetui.text import visible
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, tick_step
-from tracetui.views.heatmap.ink import Brush, Depth, Ground, rich_colour
+from tracetui.views.heatmap.depth import Depth
+from tracetui.views.heatmap.ink import Brush, Ground, rich_colour
 from tracetui.views.heatmap.layout import View, arrange, look
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
 from tracetui.views.heatmap.pyramid import MASKED, NAN

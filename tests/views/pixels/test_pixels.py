@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.views.pixels.decoding import Pixels, of_kitty, of_png, of_sixel
 from tracetui.views.heatmap.axes import LabelledAxis
-from tracetui.views.heatmap.ink import OUTSIDE, Brush, Depth, Ground
+from tracetui.views.heatmap.depth import Depth
+from tracetui.views.heatmap.ink import OUTSIDE, Brush, Ground
 from tracetui.views.heatmap.layout import Plan, View, arrange, look
 from tracetui.views.heatmap.matrix import heatmap_data
 from tracetui.views.heatmap.pyramid import NAN, Pyramid

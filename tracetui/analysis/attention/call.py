@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from tracetui.analysis.attention.kinds import KINDS, Kind
 from tracetui.recording.health import LARGEST
 from tracetui.recording.record import AttentionCall, Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, is_kept
 
-Kind = Literal["scores", "masked", "probs"]
-KINDS: tuple[Kind, ...] = ("scores", "masked", "probs")
 Matrix = npt.NDArray[np.float32]
 Hidden = npt.NDArray[np.bool_]
 _LOWEST = {"float32": float(np.finfo(np.float32).min), **{dtype: -largest for dtype, largest in LARGEST.items()}}

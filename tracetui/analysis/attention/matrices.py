@@ -8,8 +8,9 @@ from itertools import product
 
 import numpy as np
 
+from tracetui.analysis.attention.kinds import KINDS, Kind
 from tracetui.analysis.attention.mla import latent_of
-from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, Matrix, attention_at
+from tracetui.analysis.attention.scores import AttentionView, Matrix, attention_at
 from tracetui.recording.keep import MatrixRole
 from tracetui.recording.record import AttentionCall, Record
 from tracetui.recording.statistics import Statistics, merged, of_array

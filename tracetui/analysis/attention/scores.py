@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracetui.analysis.attention.call import KINDS, Hidden, Kind, Matrix, RecordedCall
+from tracetui.analysis.attention.call import Hidden, Matrix, RecordedCall
 from tracetui.analysis.attention.heads import UnexplainedError, explained
+from tracetui.analysis.attention.kinds import Kind
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 
-__all__ = ["KINDS", "AttentionView", "Hidden", "Kind", "Matrix", "attention_at"]
+__all__ = ["AttentionView", "Hidden", "Matrix", "attention_at"]
 
 
 class AttentionView(RecordedCall):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from tracetui.analysis.health.feeds import RecordFeeds
-from tracetui.analysis.health.nan_causes import Cause, cause_of
 from tracetui.recording.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
 from tracetui.recording.record import INPUT, BadWeight, Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tracetui.analysis.health.nan_causes import Cause
 
 FRAMES = 12
 _MOST_WALKED = 10_000
@@ -128,6 +131,8 @@ def _explained(trace: Trace, producer: HealthVerdict) -> HealthVerdict:
     record = producer.record
     if producer.part is not HealthPart.PRODUCES or record.edited or bad_weights(trace, record):
         return producer
+    from tracetui.analysis.health.nan_causes import cause_of
+
     return replace(producer, cause=cause_of(trace, record, producer.fed_by))
 
 
@@ -173,6 +178,8 @@ def _frame(trace: Trace, record: Record, feeds: RecordFeeds) -> GrowthFrame:
 
 def bad_elements(trace: Trace, record: Record, most: int = 5) -> BadElements | None:
     """Which elements of a record are NaN or infinite; None where its values were not kept."""
+    import numpy as np
+
     try:
         values = trace.value(record).read()
     except NotKeptError:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracetui.analysis.attention.heads import UnexplainedError, head_identity
+from tracetui.analysis.attention.kinds import KINDS, Kind
 from tracetui.analysis.attention.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
 from tracetui.analysis.attention.reach import Reach, is_quick, reach_of
-from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, Matrix, attention_at
+from tracetui.analysis.attention.scores import AttentionView, Matrix, attention_at
 from tracetui.analysis.axes import axis_positions
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.labels import position_labels, row_name

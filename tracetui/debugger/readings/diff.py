@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracetui.analysis.attention.scores import KINDS, AttentionView, Matrix, attention_at
-from tracetui.analysis.attention.scores import Kind as Scores
+from tracetui.analysis.attention.kinds import KINDS
+from tracetui.analysis.attention.kinds import Kind as Scores
+from tracetui.analysis.attention.scores import AttentionView, Matrix, attention_at
 from tracetui.analysis.axes import Axis, axes_of, axis_positions
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.positions import first_position

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tracetui.analysis.attention.scores import KINDS
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.expr.matrices import needs_absorbed, needs_steps
 from tracetui.recording.keep import MatrixRole
 from tracetui.recording.record import ABSORBED, AttentionCall, Record, when

@@ -10,7 +10,7 @@ from typing import Any
 
 from textual.app import App
 
-from tracetui.views.heatmap.ink import Depth
+from tracetui.views.heatmap.depth import Depth
 
 _FEW = ("standard", "windows")
 _SECONDS = 0.5

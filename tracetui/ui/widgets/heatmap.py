@@ -23,7 +23,8 @@ from tracetui.ui.terminal.map_pictures import in_pixels, offer, offer_map
 from tracetui.ui.widgets.list_keys import MAP_KEYS
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
-from tracetui.views.heatmap.ink import Brush, Depth, Ground, rgb
+from tracetui.views.heatmap.depth import Depth
+from tracetui.views.heatmap.ink import Brush, Ground, rgb
 from tracetui.views.heatmap.layout import HeatmapLayout, View, arrange, look
 from tracetui.views.heatmap.legend import shades_for
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, Pyramids, draw, notice_lines

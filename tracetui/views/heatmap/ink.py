@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
+from tracetui.views.heatmap.depth import Depth
 from tracetui.views.heatmap.indexed import nearest_index, outside, ramp, shown_colour
 from tracetui.views.heatmap.pyramid import NAN
 from tracetui.views.heatmap.scale import Scale
@@ -32,16 +32,6 @@ _MASKED_APART, _NAN_APART = 0.04, 0.08
 def key(upper: int, lower: int, mark: int = 0) -> int:
     """What names the look of one character: the codes of its two pixels and what is written over them."""
     return mark << 16 | upper << 8 | lower
-
-
-class Depth(Enum):
-    """How many colours there are to draw with."""
-
-    TRUE = "true"
-    INDEXED = "indexed"
-    """256."""
-    NONE = "none"
-    """Too few for a palette: characters stand for the levels."""
 
 
 @dataclass(frozen=True, slots=True)

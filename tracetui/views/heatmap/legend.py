@@ -11,7 +11,8 @@ from rich.segment import Segment
 from tracetui.text import count, number
 from tracetui.views.cells import Line, fit, fit_end
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
-from tracetui.views.heatmap.ink import HALF, MASKED_GLYPH, Brush, Depth, key, shade_levels
+from tracetui.views.heatmap.depth import Depth
+from tracetui.views.heatmap.ink import HALF, MASKED_GLYPH, Brush, key, shade_levels
 from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid
 from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.palette import LEVELS

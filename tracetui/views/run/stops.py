@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracetui.analysis.attention.scores import KINDS
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.expr.evaluate import Told
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.recording.trace import Trace

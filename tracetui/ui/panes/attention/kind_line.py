@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from textual.content import Content
 from textual.reactive import reactive
 
-from tracetui.analysis.attention.scores import KINDS
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.debugger.readings.attention import Shown
 from tracetui.ui.widgets.action_line import ActionLine, Part
 

@@ -12,8 +12,9 @@ from textual.containers import Vertical
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from tracetui.analysis.attention.kinds import KINDS
 from tracetui.analysis.attention.reach import Reach, is_quick
-from tracetui.analysis.attention.scores import KINDS, AttentionView
+from tracetui.analysis.attention.scores import AttentionView
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.labels import row_name
 from tracetui.debugger.readings.attention import AttentionPlane, Checks, Shown, check_attention
@@ -47,7 +48,6 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     filled_by = "q"
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
-
     view: reactive[HeadsView] = reactive[HeadsView]("head")
     """One head, all heads of the layer, or those of all layers."""
 
