@@ -11,6 +11,7 @@ from rich.style import Style
 from tracetui.analysis.lens import LensTable
 from tracetui.recording.trace import Trace
 from tracetui.views.cells import Line, fit, line
+from tracetui.views.charts.bars import percent
 from tracetui.views.inks import Inks
 from tracetui.views.tokens import token_label
 
@@ -107,7 +108,7 @@ def told(trace: Trace, table: LensTable, label: str, cursor: tuple[int, int]) ->
     layer = len(table.layers) - 1 - cursor[0]
     place = f"after layer {table.layers[layer]} at token {table.positions[cursor[1]]} “{label}”"
     pairs = zip(table.ids[layer, cursor[1]].tolist(), table.probs[layer, cursor[1]].tolist(), strict=True)
-    return place, "   ".join(f"{_text(trace, each)} {share:.2%}" for each, share in pairs)
+    return place, "   ".join(f"{_text(trace, each)} {percent(share)}" for each, share in pairs)
 
 
 def _text(trace: Trace, token_id: int) -> str:

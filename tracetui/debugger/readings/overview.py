@@ -10,6 +10,7 @@ from tracetui.debugger.finding import finding_of
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import count, token_text
+from tracetui.views.charts.bars import percent
 from tracetui.views.tokens import token_label
 
 _TOKENS = 40
@@ -54,4 +55,4 @@ def _predicted(trace: Trace) -> str:
     except (NotKeptError, IndexError):
         return ""
     shown = ((token_label(each.token, 20), each.probability) for each in predictions)
-    return "  ".join(f"{text} {probability:.2%}" for text, probability in shown)
+    return "  ".join(f"{text} {percent(probability)}" for text, probability in shown)
