@@ -420,6 +420,6 @@ def test_a_run_taken_up_again_looks_at_no_module_anew(tmp_path: Path, monkeypatc
         first = engine.run(engine.runnable.recipe.prompts, gate())
         monkeypatch.setattr(KnownModel, "__init__", anew)
         monkeypatch.setattr(ModuleSite, "of", anew)
-        monkeypatch.setattr("tracetui.models.recorded._widths", anew)
+        monkeypatch.setattr("tracetui.models.memory.recorded._widths", anew)
         same(first, engine.rerun(place(first, "model.layers.1"), gate()), tmp_path)
         same(first, engine.run(engine.runnable.recipe.prompts, gate()), tmp_path)
