@@ -16,9 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.analysis.diff.made import trace_of
 from tests.models.hf_files import LLAMA, change_config, expected_logits, saved
 from tests.models.quantised.folders import with_weights
 from tests.models.quantised.packing import Tensors, mlx
+from tracetui.analysis.diff.report import report
 from tracetui.errors import InputError
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import load_recipe
@@ -149,3 +151,31 @@ def _name_as_published(folder: Path) -> None:
     if (count := config.get("num_local_experts")) is not None and "num_experts" not in config:
         fields |= {"num_experts": count, "decoder_sparse_step": 1, "mlp_only_layers": []}
     change_config(folder, **fields)
+
+
+@pytest.mark.parametrize("count", [5, 40])
+@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe"])
+def test_a_dump_of_mlx_is_compared_expert_by_expert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, count: int
+) -> None:
+    """By the script of docs/mlx.md; from 64 choices on, MLX sorts an expert's rows together."""
+    pytest.importorskip("mlx_lm", reason="MLX isn't there: make quantised")
+    mx: Any = importlib.import_module("mlx.core")
+    folder = saved(tmp_path / "m", family, **{**_WIDE, **_OF_MLX[family]})
+    _name_as_published(folder)
+    model, _ = importlib.import_module("mlx_lm.utils").load_model(folder)
+    for kind in {type(module) for module in model.modules()}:
+        monkeypatch.setattr(kind, "__call__", kind.__call__)
+    script = (Path(__file__).parents[3] / "docs" / "mlx.md").read_text().split("```python\n")[1]
+    names: dict[str, Any] = {}
+    exec(script.partition("\nfolder, path")[0], names)
+    names["record"](model)
+    ids = [(7 * at * at + 5 * at + 3) % 90 + 2 for at in range(count)]
+    model(mx.array([ids]))
+    trace = trace_recipe(with_options(load_recipe(str(folder)), dtype="float32"), ids=ids)
+    found = report(trace_of(names["arrays"], dump=True), trace)
+    assert found.comparison.same
+    experts = {record.key for record in trace.records if record.role in ("", "tokens") and ".experts." in record.site}
+    assert experts | {f"model.layers.{layer}.mlp:experts" for layer in range(2)} <= {
+        site.pair.b.record.key for site in found.comparison.sites
+    }

@@ -9,6 +9,7 @@ from tracetui.analysis.diff.alignment.placed import placed
 from tracetui.analysis.diff.alignment.positions import common_positions
 from tracetui.analysis.diff.alignment.proposals import proposed, with_proposals
 from tracetui.analysis.diff.alignment.scans import without_scans
+from tracetui.analysis.diff.alignment.stacked_experts import without_stacks
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair, without_wrong_pairs
 from tracetui.analysis.diff.compare import Tell, compare, untold
 from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
@@ -104,6 +105,7 @@ def report(
     recorded = (a, b)
     (a, narrow_a), (b, narrow_b) = with_own_dtypes(a), with_own_dtypes(b)
     (a, b), words = without_scans(a, b)
+    (a, b), stacks = without_stacks(a, b)
     common = common_positions(a, b)
     if common is not None:
         a, b = placed(common, a, b)
@@ -118,7 +120,7 @@ def report(
         for side, trace, named in zip("AB", recorded, (first.pair.a, first.pair.b), strict=True):
             refuse_other_values(side, trace, named.record.key)
     finding = None if first is None else find(comparison, first, flipped)
-    positions = (*log_words(a, b), *words, *(common.told if common else ()))
+    positions = (*log_words(a, b), *words, *stacks, *(common.told if common else ()))
     predicted = next_tokens_of(a, b)
     further, until = _beyond(comparison, finding, flipped)
     narrow = (narrow_a, narrow_b)
