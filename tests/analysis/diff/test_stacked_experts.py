@@ -10,6 +10,7 @@ import pytest
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recording.value import Array
+from tracetui.views.diff.token_places import token_at
 
 _BLOCK = "model.layers.0.mlp"
 _STACK = f"{_BLOCK}.switch_mlp"
@@ -81,6 +82,20 @@ def test_a_fault_is_told_of_its_expert(parts: bool, is_sorted: bool) -> None:
     assert distance is not None
     assert distance.row is not None
     assert distance.row.index == (3,)
+
+
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_the_worst_row_of_an_expert_names_its_token(prompts: int) -> None:
+    wrong = {name: each.copy() for name, each in _OUTPUTS.items()}
+    token = int(np.flatnonzero((_choice() == 2).any(1))[-2])
+    wrong["down_proj"][token, 2] *= 1.1
+    rows = np.arange(100, 100 + _TOKENS).reshape(prompts, -1)
+    found = report(trace_of(_dump(wrong), dump=True), trace_of(_trace(), rows.tolist()))
+    (site,) = found.comparison.different
+    assert site.distance is not None
+    assert site.distance.worst is not None
+    place = token % (_TOKENS // prompts)
+    assert token_at(found.comparison, site, {}, site.distance.worst) == f"token {place} “t{100 + token}”"
 
 
 def test_two_experts_in_each_others_place_are_both_told() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tracetui.analysis.axes import axis_positions
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.routing.routed import token_of_row
 from tracetui.analysis.mapping.layouts import SAME
 
 _QUERIES = ("T", "N")
@@ -17,6 +18,17 @@ def first_position(comparison: Comparison, site: SiteDiff, axis: int, name: str)
     A side that has the last positions only, as logits may, is compared there alone.
     """
     return max(_firsts(comparison, site, axis, name), default=None)
+
+
+def place_in_expert(comparison: Comparison, site: SiteDiff, row: int) -> tuple[int, int] | None:
+    """The prompt and the position of the token that a compared row of an expert's is of; None where nobody knows."""
+    trace = comparison.a if comparison.a.tokens else comparison.b
+    token = token_of_row(comparison.a, comparison.b, site.pair, row) if trace.tokens and site.layout is SAME else None
+    if token is None:
+        return None
+    positions = trace.positions(site.pair.record.pass_)
+    prompt, place = divmod(token, max(1, len(positions)))
+    return (prompt, positions.start + place) if prompt < len(trace.tokens) else None
 
 
 def _firsts(comparison: Comparison, site: SiteDiff, axis: int, name: str) -> Iterator[int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tracetui.analysis.axes import Axis, axes_of
-from tracetui.analysis.diff.positions import first_position
+from tracetui.analysis.diff.positions import first_position, place_in_expert
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.routing.routed import is_expert
 from tracetui.views.tokens import token_in
@@ -39,6 +39,9 @@ def position_at(
     comparison: Comparison, site: SiteDiff, config: Mapping[str, object], index: Sequence[int]
 ) -> int | None:
     """The position of its token, counted from 0 in its row; None where it is of none, or nobody knows."""
+    if is_expert(site.site):
+        place = place_in_expert(comparison, site, index[0]) if index else None
+        return place and place[1]
     indices = indices_by_name(site, config, index)
     name = next((name for name in _TOKEN_AXES if name in indices), "")
     if not name:
@@ -51,4 +54,6 @@ def token_at(comparison: Comparison, site: SiteDiff, config: Mapping[str, object
     """`token 7 “ait”`; empty where it is of no token, or nobody knows of which."""
     position = position_at(comparison, site, config, index)
     rows, row = comparison.a.tokens or comparison.b.tokens, indices_by_name(site, config, index).get("batch", 0)
+    if is_expert(site.site) and index and (place := place_in_expert(comparison, site, index[0])) is not None:
+        row = place[0]
     return "" if position is None or row >= len(rows) else token_in(rows[row], position)

@@ -10,6 +10,7 @@ import numpy as np
 from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.experts.routing import sibling
+from tracetui.analysis.mapping.layouts import SAME
 from tracetui.analysis.mapping.names import meaning
 from tracetui.recording.record import Record, plain_site
 from tracetui.recording.trace import Trace
@@ -127,18 +128,36 @@ def _choice(trace: Trace, weights: Record, block: str) -> Record | None:
     return next((each for each in alike if meaning(each.site).site in names), None)
 
 
-def _rows(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
-    """An expert's rows of the tokens that chose it on both sides; of `:tokens` itself, who chose it: [N]."""
+def token_of_row(a: Trace, b: Trace, pair: Pair, row: int) -> int | None:
+    """Which of the flat tokens a compared row of an expert's is of; None where nobody recorded who chose it."""
+    if not is_expert(pair.site) or not (pair.a.layout is SAME and pair.b.layout is SAME):
+        return None
+    tokens = _both_tokens(a, b, pair)
+    if tokens is None:
+        return None
+    common = np.arange(row + 1) if pair.record.role == "tokens" else np.intersect1d(*tokens)
+    return int(common[row]) if 0 <= row < len(common) else None
+
+
+def _both_tokens(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
+    """The tokens that chose a pair's expert on each side: [n] each."""
     records = [
         _beside(trace, named.record, f"{named.record.module}:tokens") for trace, named in ((a, pair.a), (b, pair.b))
     ]
     if records[0] is None or records[1] is None:
         return None
     tokens_a, tokens_b = _tokens(a, records[0]), _tokens(b, records[1])
-    if tokens_a is None or tokens_b is None:
+    return None if tokens_a is None or tokens_b is None else (tokens_a, tokens_b)
+
+
+def _rows(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
+    """An expert's rows of the tokens that chose it on both sides; of `:tokens` itself, who chose it: [N]."""
+    tokens = _both_tokens(a, b, pair)
+    if tokens is None:
         return None
+    tokens_a, tokens_b = tokens
     if pair.record.role == "tokens":
-        count = max(int(tokens.max(initial=0)) + 1 for tokens in (tokens_a, tokens_b))
+        count = max(int(side.max(initial=0)) + 1 for side in tokens)
         return _chosen_by(tokens_a, count), _chosen_by(tokens_b, count)
     values_a, values_b = _read(a, pair.a.record), _read(b, pair.b.record)
     if values_a is None or values_b is None:
