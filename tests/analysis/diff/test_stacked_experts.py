@@ -119,6 +119,18 @@ def test_without_the_choice_nothing_is_said_of_experts() -> None:
     assert "without the choice that tells whose its rows are: they are not compared" in found.positions[0]
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_stack_may_have_the_name_of_its_sum(chosen: bool) -> None:
+    """As MLX calls it in gpt-oss: without the choice it is not held against the sum."""
+    dump = {name.replace("switch_mlp", "experts"): array for name, array in _dump(is_sorted=True).items()}
+    dump = {name: array for name, array in dump.items() if chosen or "input" not in name}
+    found = report(trace_of(dump, dump=True), trace_of({**_trace(), f"{_BLOCK}.experts": normal(_TOKENS, _WIDTH)}))
+    assert not found.comparison.different
+    assert not found.comparison.misfits
+    assert found.comparison.compared == (len(_trace()) if chosen else 0)
+    assert ("(experts) without the choice" in found.positions[0]) is not chosen
+
+
 def test_sorted_rows_that_nothing_confirms_are_not_compared() -> None:
     """MLX's sort needn't leave one expert's tokens in order."""
     dump = _dump(is_sorted=True)

@@ -42,16 +42,17 @@ def without_stacks(a: Trace, b: Trace) -> tuple[tuple[Trace, Trace], tuple[str, 
 
 
 def _without_stacks(trace: Trace, other: Trace, letter: str) -> tuple[Trace, tuple[str, ...]]:
-    projections = {match[1] or "" for record in other.records if (match := _ONE.search(dotted(record.site)))}
-    if not trace.dump or not projections:
+    records = other.records if trace.dump else ()
+    projections = {match[1] or "" for record in records if (match := _ONE.search(dotted(record.site)))}
+    if not projections:
         return trace, ()
     side = _StackedExperts(trace, frozenset(projections))
     parts = [part for record in trace.records for part in side.apart(record)]
     words = tuple(f"{letter}'s {word}" for word in side.words)
-    if not side.taken:
+    if len(parts) == len(trace) and all(one is other for (one, _), other in zip(parts, trace.records, strict=True)):
         return trace, words
-    records = tuple(replace(record, index=index) for index, (record, _) in enumerate(parts))
-    return replace(trace, records=records, values=tuple(value for _, value in parts)), words
+    numbered = tuple(replace(record, index=index) for index, (record, _) in enumerate(parts))
+    return replace(trace, records=numbered, values=tuple(value for _, value in parts)), words
 
 
 class _StackedExperts:
@@ -75,10 +76,10 @@ class _StackedExperts:
         """What the report says of them."""
         if self.taken:
             yield "chosen experts in one tensor are taken apart by the choice that is recorded with it"
-        if self._strange:
+        for name in sorted(self._strange):
             yield (
-                "experts stand in one tensor (switch_mlp) without the choice that tells whose its rows are: they are"
-                " not compared; record what switch_mlp is given as switch_mlp:input#1"
+                f"experts stand in one tensor ({name}) without the choice that tells whose its rows are: they are"
+                f" not compared; record what {name} is given as {name}:input#1"
             )
         if self._unordered:
             names = ", ".join(sorted(self._unordered))
@@ -88,9 +89,7 @@ class _StackedExperts:
         """An expert's rows for each expert; the record itself where it is no stack, or nothing tells whose rows."""
         own, found = (record, self._trace.value(record)), _stack(record)
         if found is None or found[0] not in self._choices:
-            if found is not None and found[1] == "" and ".switch_mlp" in dotted(record.site):
-                self._strange.add(record.site)
-            yield own
+            yield self._strange_stack(record, *found) if found is not None else own
             return
         call, projection = found
         part = self._part(call, projection)
@@ -101,6 +100,16 @@ class _StackedExperts:
         self.taken = True
         yield from self._chosen(call, record)
         yield from self._rows(call, record, part, order)
+
+    def _strange_stack(self, record: Record, call: _Call, projection: str) -> _Part:
+        """A stack that nothing tells whose rows are in; not under a name that others give to the sum of its experts."""
+        value, name = self._trace.value(record), dotted(record.site).rpartition(".")[2]
+        last = self._last(call)
+        same_rows = last is not None and prod(last.shape[:-1]) == prod(record.shape[:-1])
+        if projection or not (name == "switch_mlp" or (same_rows and len(record.shape) > 2 and record.shape[-2] > 1)):
+            return record, value
+        self._strange.add(name)
+        return (record if name == "switch_mlp" else replace(record, site=f"{record.site} (stacked)")), value
 
     @cached_property
     def _choices(self) -> dict[_Call, Array]:
@@ -153,11 +162,16 @@ class _StackedExperts:
             return np.arange(choice.size)
         order = choice.reshape(-1).argsort(kind="stable")
         stacks = self._stacks[call]
-        last, whole = next((stacks[name] for name in _LAST if name in stacks), None), stacks.get("")
+        last, whole = self._last(call), stacks.get("")
         if last is None or whole is None or record is whole or not self._same(last, whole, order):
             self._unordered.add(record.site.rpartition(".")[2])
             return None
         return order.argsort(kind="stable")
+
+    def _last(self, call: _Call) -> Record | None:
+        """The stack of the projection that makes what the experts return."""
+        stacks = self._stacks[call]
+        return next((stacks[name] for name in _LAST if name in stacks), None)
 
     def _same(self, last: Record, whole: Record, order: Array) -> bool:
         values = [self._trace.value(record) for record in (last, whole)]
