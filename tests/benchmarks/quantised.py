@@ -29,6 +29,7 @@ from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.allocator import settle
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.quantised.side_by_side import LayerSwap, SideBySide
 from tracetui.tracer.quantised.swapping import SwappingModel, logits_of
 
 LAYERS = 12
@@ -74,11 +75,9 @@ def ways(folder: Path) -> dict[str, Timed]:
         return shifts
 
     def from_each() -> object:
-        shifts = []
-        for layer, own in reversed(layers.items()):
-            with model.swapped(own):
-                shifts.append(reference.shift(logits_of(model.run_from(originals[0], layer))))
-        return shifts
+        swaps = [LayerSwap(layer, tuple(own)) for layer, own in reversed(layers.items())]
+        runs = SideBySide(model, recipe.prompts).run(originals[0], swaps, lambda swap: None)
+        return [reference.shift(run.logits) for run in runs]
 
     # The original's run is the one before those that go on from it.
     return {

@@ -36,7 +36,7 @@ class Measured:
     other: Path
     meant: Tensors
     report: QuantisationReport
-    layer_calls: Counter[int]
+    layer_rows: Counter[int]
 
 
 def recipe(folder: Path) -> Recipe:
@@ -52,17 +52,17 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     folder = tmp_path_factory.mktemp("llama")
     plain = saved(folder / "plain", num_hidden_layers=2)
     other, meant = quantised(plain, folder / "q", FORMS["int4, group, symmetric"])
-    calls: Counter[int] = Counter()
+    rows: Counter[int] = Counter()
     forward: Callable[..., Any] = LlamaDecoderLayer.forward
 
-    def counted(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        calls[layer.self_attn.layer_idx] += 1
-        return forward(layer, *args, **kwargs)
+    def counted(layer: Any, states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        rows[layer.self_attn.layer_idx] += len(states)
+        return forward(layer, states, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LlamaDecoderLayer, "forward", counted)
         report = measured(plain, other)
-    return Measured(plain, other, meant, report, calls)
+    return Measured(plain, other, meant, report, rows)
 
 
 def by_transformers(llama: Measured, folder: Path, picked: Callable[[str], bool]) -> tuple[float, float]:
@@ -101,7 +101,7 @@ def test_a_part_by_itself_moves_the_logits_as_it_does_in_a_folder(
 
 def test_layers_before_the_swapped_one_do_not_run_again(llama: Measured) -> None:
     # The second layer runs by itself for its own swap and for those of its 7 matrices.
-    assert llama.layer_calls[1] - llama.layer_calls[0] == 8
+    assert llama.layer_rows[1] - llama.layer_rows[0] == 8
 
 
 def test_weights_are_told_by_themselves_and_by_what_their_modules_return(llama: Measured) -> None:

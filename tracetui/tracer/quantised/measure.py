@@ -19,6 +19,7 @@ from tracetui.errors import Cancelled, InputError
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.record import is_layer
 from tracetui.recording.trace import Trace
+from tracetui.tracer.quantised.side_by_side import LayerSwap, SideBySide, SwappedRun
 from tracetui.tracer.quantised.swapping import SwappableWeight, SwappingModel, logits_of
 
 WORST_LAYERS = 3
@@ -85,6 +86,7 @@ class _Measure:
     count: int = 0
     """Of runs."""
     reference: Reference | None = None
+    side_by_side: SideBySide | None = None
 
     def report(self, names: tuple[str, str]) -> QuantisationReport:
         weights = list(self._weights())
@@ -106,7 +108,7 @@ class _Measure:
         matrices = self._matrices(weights, layers)
         singles = self._from_layers(matrices, self._full()) if matrices else []
         whole, by_position = self._whole(trace, tuple(weight.name for weight in weights))
-        kinds = [self._swapped(swap, None) for swap in by_kind]
+        kinds = [self._kind(swap) for swap in by_kind]
         return QuantisationReport(
             *names,
             positions=sum(lengths),
@@ -153,17 +155,28 @@ class _Measure:
         was the one before."""
         order = {layer: place for place, layer in enumerate(_layers_of(original))}
         last_first = sorted(swaps, key=lambda swap: -order.get(swap.layer, len(order)))
-        measured = {swap: self._swapped(swap, original) for swap in last_first}
+        by_weights = {swap.weights: swap for swap in swaps}
+        if self.side_by_side is None:
+            self.side_by_side = SideBySide(self.model, self.prompts)
+        runs = self.side_by_side.run(
+            original,
+            [LayerSwap(swap.layer, swap.weights) for swap in last_first],
+            lambda swap: self._tell_run(by_weights[swap.weights].name),
+        )
+        measured = {swap: self._damage(swap, original, run) for swap, run in zip(last_first, runs, strict=True)}
         return [measured[swap] for swap in swaps]
 
-    def _swapped(self, swap: _Swap, original: Trace | None) -> SwapDamage:
-        """What a swap does: from its layer on after the original's run, from the prompt on without one."""
+    def _damage(self, swap: _Swap, original: Trace, run: SwappedRun) -> SwapDamage:
+        assert self.reference is not None
+        return SwapDamage(swap.part, swap.name, self.reference.shift(run.logits), _layer_error(swap, original, run))
+
+    def _kind(self, swap: _Swap) -> SwapDamage:
+        """What a swap in all layers does, from the prompt on."""
         self._tell_run(swap.name)
         with self.model.swapped(swap.weights):
-            trace = self.model.run(self.prompts) if original is None else self.model.run_from(original, swap.layer)
+            logits = logits_of(self.model.run(self.prompts))
         assert self.reference is not None
-        moved = self.reference.shift(logits_of(trace))
-        return SwapDamage(swap.part, swap.name, moved, _layer_error(swap, original, trace))
+        return SwapDamage(swap.part, swap.name, self.reference.shift(logits))
 
     def _matrices(self, weights: Sequence[SwappableWeight], layers: Sequence[SwapDamage]) -> list[_Swap]:
         worst = sorted(layers, key=lambda each: -each.shift.divergence)[:WORST_LAYERS]
@@ -193,10 +206,10 @@ def _layers_of(trace: Trace) -> list[str]:
     return list(dict.fromkeys(record.site for record in trace.records if is_layer(record.site)))
 
 
-def _layer_error(swap: _Swap, original: Trace | None, trace: Trace) -> float | None:
+def _layer_error(swap: _Swap, original: Trace, run: SwappedRun) -> float | None:
     """How far a swapped layer's output is from the original's, whose input it was given."""
-    if swap.part is not SwapKind.LAYER or original is None or swap.layer not in original or swap.layer not in trace:
+    if swap.part is not SwapKind.LAYER or run.layer_output is None or swap.layer not in original:
         return None
-    a, b = trace[swap.layer].astype(np.float64), original[swap.layer].astype(np.float64)
+    a, b = run.layer_output.astype(np.float64), original[swap.layer].astype(np.float64)
     norm = float(np.linalg.norm(b))
     return float(np.linalg.norm(a - b)) / norm if norm else None
