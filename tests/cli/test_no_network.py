@@ -46,6 +46,8 @@ def test_a_session_with_a_run_reaches_for_no_network(tmp_path: Path, under: list
         terminal.send("\r")
         while not (tmp_path / "llama-tiny.npz").exists():
             terminal.look(0.1)
+        while "Export" in terminal.text:
+            terminal.look(0.1)
         terminal.send("q")
         assert terminal.ended() == 0
         terminal.assert_restored()

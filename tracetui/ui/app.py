@@ -119,6 +119,9 @@ class TracetuiApp(ThemedApp):
     async def _open_on(self, screen: DebuggerScreen, open_session: OpenSession) -> None:
         """Make a screen whole, and open a session for it, off this thread: it may go through all that is recorded."""
         await screen.complete()
+        if not screen.is_attached:
+            # Told to end before the screen was whole.
+            return
         work = partial(self._opened_on, screen, open_session)
         self.run_worker(work, thread=True, exit_on_error=False, group="session")
 

@@ -98,7 +98,7 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
     path, trace = recorded
     app = TracetuiApp(lambda listener: RecordedSession(trace, listener), page_of_recording(trace, path))
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
+        await pilot.press("3")
         at = trace.find("model.layers.1.self_attn:heads@2")
         assert at is not None
         app.debugger.parts.steps.to(at.index)
@@ -112,6 +112,7 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
         # The table of values counts the same row as the strip and the attention do.
         grid = app.debugger.query_one(ValueGrid)
         assert [grid.subject.first, grid.subject.position(0)] == [(prompt + 1, 0), prompt + 1]
+        await pilot.press("5")
         logits = app.debugger.query_one(LogitsPane)
         assert [logits._found.position, logits._pass] == [prompt + 1, 2]
         residual = app.debugger.query_one(ResidualLine)

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from tracetui.models.pass_through import PassThrough
 from tracetui.text import visible
 
 _CONTAINERS = (list, tuple, set, dict)
-_OWN = frozenset(vars(nn.Module()))
-"""What torch itself keeps in a module."""
+_OWN = frozenset({*vars(nn.Module()), "forward"})
+"""What torch itself keeps in a module, and a forward of its own, which the module's record is about."""
 
 
 def unregistered(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
@@ -21,6 +22,7 @@ def unregistered(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
     return tuple(
         f"{visible(f'{path}.{name}' if path else name, 120)} {what}: what is computed there is not recorded"
         for path, module in modules.items()
+        if not isinstance(module, PassThrough)
         for name, value in vars(module).items()
         if name not in _OWN and (what := _unrecorded(value, known))
     )

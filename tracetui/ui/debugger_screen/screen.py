@@ -139,7 +139,8 @@ class DebuggerScreen(Screen[None]):
             await self.query_one(RunStrip).fill()
             await self.query_one(StepLines).fill()
             await mount_later(self, parts.watches, after=self.modules)
-            self._begin(parts)
+            if self.is_attached:
+                self._begin(parts)
         self._completing = False
 
     def _begin(self, parts: ScreenParts) -> None:

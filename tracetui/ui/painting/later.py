@@ -10,6 +10,9 @@ from tracetui.debugger.state import ScreenState
 
 async def mount_later(owner: Widget, *widgets: Widget, after: Widget | None = None) -> None:
     """Mount widgets whose `state`, if they have one, is that of their owner from now on, as if bound when composed."""
+    if not owner.is_attached:
+        # The program has been told to end meanwhile.
+        return
     await owner.mount(*widgets, after=after)
     for widget in widgets:
         if isinstance(getattr(type(widget), "state", None), Reactive):

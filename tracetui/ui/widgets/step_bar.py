@@ -76,11 +76,13 @@ class StepBar(StateText):
     def _progress(self) -> Content:
         progress = self.state.progress
         done = min(1.0, progress.done / progress.total)
-        text = Content.styled(f" {self._waits()}{visible(progress.what, 80)}", "$running")
-        if self.size.width >= _ROOMY:
-            amount = f"  {size(progress.done)} of {size(progress.total)}"
-            text = Content.assemble(text, (amount, "$quiet"))
-        return self._line(text, Content.assemble(bar(done, self._gauge), self._end(f" {done:.0%} · ")))
+        roomy = self.size.width >= _ROOMY
+        amount = f"  {size(progress.done)} of {size(progress.total)}" if roomy else ""
+        right = Content.assemble(bar(done, self._gauge), self._end(f" {done:.0%} · "))
+        before = f" {self._waits()}"
+        room = self.size.width - right.cell_length - len(before) - len(amount) - 1
+        text = Content.styled(before + _end_of(visible(progress.what, 80), room), "$running")
+        return self._line(Content.assemble(text, (amount, "$quiet")), right)
 
     def _waits(self) -> str:
         """How many steps have been asked for beyond the one that runs."""
@@ -115,6 +117,11 @@ class StepBar(StateText):
         room = self.size.width - right.cell_length - 1
         left = left.truncate(max(1, room), ellipsis=True)
         return Content.assemble(left, " " * (self.size.width - left.cell_length - right.cell_length), right)
+
+
+def _end_of(name: str, room: int) -> str:
+    """A module's name without its beginning where it is too long: its end says which matrix it is."""
+    return name if len(name) <= room or " " in name else f"…{name[len(name) - max(1, room - 1) :]}"
 
 
 def _sign() -> str:
