@@ -15,6 +15,8 @@ from typing import Any
 
 from tests.benchmarks.results import Row
 
+_WHOLE = 1000
+"""From here on no digits behind the point are told."""
 DOCS = Path(__file__).parents[2] / "docs"
 GPU = "device"
 TITLES = {
@@ -120,7 +122,7 @@ def _targets(rows: Sequence[Row]) -> Iterator[str]:
     for row in missed:
         unit = f" {row.unit}" if row.unit else ""
         title = TITLES.get(row.benchmark, row.benchmark)
-        yield f"- {title}: {row.label}, {row.value:.3g}{unit} where {row.target:g}{unit} was aimed at"
+        yield f"- {title}: {row.label}, {_number(row.value)}{unit} where {row.target:g}{unit} was aimed at"
 
 
 def _machines(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -145,9 +147,9 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for row in rows:
         unit = f" {row.unit}" if row.unit else ""
-        spread = f"{row.low:.3g}–{row.high:.3g}" if row.rounds > 1 else ""
+        spread = f"{_number(row.low)}–{_number(row.high)}" if row.rounds > 1 else ""
         target = "" if row.target is None else f"≤ {row.target:g}{'' if row.is_met else ', **missed**'}"
-        yield f"| {row.label} | {row.value:.3g}{unit} | {spread} | {row.rounds} | {row.of} | {target} |"
+        yield f"| {row.label} | {_number(row.value)}{unit} | {spread} | {row.rounds} | {row.of} | {target} |"
 
 
 def curves(rows: Iterable[Row], axis: str) -> Iterator[Curve]:
@@ -192,6 +194,11 @@ def plot(axis: str, drawn: Sequence[Curve], path: Path) -> None:
             axes.legend(frameon=False)
         figure.savefig(path, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
         plt.close(figure)
+
+
+def _number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= _WHOLE else f"{value:.3g}"
 
 
 def main(paths: Sequence[Path], folder: Path = DOCS) -> None:

@@ -100,7 +100,7 @@ def machine() -> dict[str, object]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "load": os.getloadavg()[0],
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "gpu": _gpu(),
