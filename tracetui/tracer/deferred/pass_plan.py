@@ -21,6 +21,7 @@ from tracetui.tracer.capture.snapshots import NONE, Snapshots
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.deferred import describing as steps
 from tracetui.tracer.deferred.describing import Describing, Log
+from tracetui.tracer.deferred.pass_shapes import PassShapes, seen_as_they_are
 from tracetui.tracer.residual.sum import is_plain_sum, is_sum, plain_sums
 from tracetui.tracer.residual.value_questions import Learnt, ValueQuestion
 
@@ -102,7 +103,7 @@ class _PassPlan:
     about: Sequence[object]
     numbers: Sequence[object]
     bases: Mapping[int, int]
-    shapes: _Shapes
+    shapes: PassShapes
     before: Learnt
     sums: Sequence[_LikeliestSum]
     """What most questions about values are about."""
@@ -124,7 +125,7 @@ class _PassPlan:
             counts = [recorder.count for _ in describing.describe(log)]
         finally:
             residual.value_questions.heard = None
-        shapes = _Shapes.of(log, snapshots)
+        shapes = PassShapes.of(log, snapshots)
         try:
             comparisons = [_numbered(each, snapshots) for each in heard]
             records = list(_planned(log, describing, base, counts, shapes.grown))
@@ -197,43 +198,11 @@ class _PassPlan:
     def _sources(self, values: Sequence[TorchValue], base: int) -> Iterator[tuple[torch.Tensor, int]]:
         """What tensors are known by to whom they are given next: the caller's, and those that were recorded."""
         given = cast("Any", self.numbers[0])
-        tensors = [values[number].captured for number in _seen_as_they_are(self.kinds[0], given)]
+        tensors = [values[number].captured for number in seen_as_they_are(self.kinds[0], given)]
         yield from ((tensor, CALLERS) for tensor in tensors if tensor.is_floating_point())
         for index, planned in enumerate(self.records, base):
             if not planned.site.endswith(":mask"):
                 yield values[planned.number].captured, index
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Shapes:
-    """Shapes and dtypes of a pass's values, as far as what else there is in records may depend on them."""
-
-    exact: Mapping[int, torch.Size]
-    """By the numbers of values that modules were given or returned, and of queries."""
-    grown: Mapping[int, tuple[int, torch.Size]]
-    """Of keys, values and masks, which grow with the tokens: how many axes, and the batch and the heads alone."""
-    dtypes: Sequence[torch.dtype]
-
-    @classmethod
-    def of(cls, log: Log, snapshots: Snapshots) -> _Shapes:
-        """Of a pass that came by."""
-        items = list(zip(log[:: steps.WIDTH], log[2 :: steps.WIDTH], strict=True))
-        beside = {number for kind, numbers in items if kind == steps.KERNEL_BEGAN for number in numbers[1:]}
-        others = {number for kind, numbers in items for number in _seen_as_they_are(kind, numbers)}
-        tensors = [value.captured for value in snapshots.values]
-        grown = {number: _kind(tensors[number].shape) for number in sorted(beside - others)}
-        exact = {number: tensor.shape for number, tensor in enumerate(tensors) if number not in grown}
-        return cls(exact, grown, [tensor.dtype for tensor in tensors])
-
-    def are_of(self, snapshots: Snapshots) -> bool:
-        """Whether those of another pass are alike."""
-        tensors = [value.captured for value in snapshots.values]
-        if [tensor.dtype for tensor in tensors] != self.dtypes:
-            return False
-        # One at a time: a list of all would have the collector come.
-        if any(tensors[number].shape != shape for number, shape in self.exact.items()):
-            return False
-        return all(_kind(tensors[number].shape) == kind for number, kind in self.grown.items())
 
 
 def _sums_of(comparisons: Sequence[ValueQuestion], snapshots: Snapshots) -> list[_LikeliestSum]:
@@ -252,19 +221,6 @@ def _sums_of(comparisons: Sequence[ValueQuestion], snapshots: Snapshots) -> list
         if len(kinds) == 1 and tensors[0].dim():
             found.setdefault(kinds.pop(), []).append(_LikeliestSum(each, numbers))
     return max(found.values(), key=len, default=[])
-
-
-def _kind(shape: torch.Size) -> tuple[int, torch.Size]:
-    """What of a shape doesn't grow with the tokens."""
-    return len(shape), shape[:2]
-
-
-def _seen_as_they_are(kind: int, numbers: Any) -> Sequence[int]:
-    if kind == steps.RETURNED:
-        return numbers[1]  # type: ignore[no-any-return]
-    if kind == steps.BEGAN_WITH:
-        return numbers[1:]  # type: ignore[no-any-return]
-    return numbers[:1] if kind == steps.KERNEL_BEGAN else (numbers,)
 
 
 class _NotPlannedError(Exception):
