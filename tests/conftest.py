@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Which tenth of the families is tried. Said once, so that workers which start around midnight agree.
 os.environ.setdefault("TRACETUI_FAMILIES", str(date.today().toordinal() % 10))
+
+# What is ignored here stays ignored in each program that a test starts and sends signals to; what is caught doesn't.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    # So they are under nohup, and behind a shell's `&`.
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 _plots = tempfile.TemporaryDirectory(prefix="plots-")
 # Read by matplotlib when it is imported: its list of fonts stays out of the user's folders.
