@@ -10,6 +10,7 @@ from tracetui.analysis.diff.alignment.positions import common_positions
 from tracetui.analysis.diff.alignment.proposals import proposed, with_proposals
 from tracetui.analysis.diff.alignment.scans import without_scans
 from tracetui.analysis.diff.alignment.stacked_experts import without_stacks
+from tracetui.analysis.diff.alignment.upright import upright
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair, without_wrong_pairs
 from tracetui.analysis.diff.compare import Tell, compare, untold
 from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
@@ -113,7 +114,7 @@ def report(
     proposals = proposed(alignment, a, b)
     if fuzzy:
         alignment = with_proposals(alignment, proposals, a, b)
-    comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
+    comparison, wrong = without_wrong_pairs(compare(a, b, upright(alignment, a, b), limits, tell))
     comparison = with_explained(with_jumps(comparison))
     flipped, first = flips(comparison), comparison.first
     if first is not None:
