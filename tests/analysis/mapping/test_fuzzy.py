@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +80,34 @@ def test_no_projection_is_taken_for_a_norm_and_no_expert_for_another() -> None:
     down = f"{layer}.mlp.experts.{{}}.down"
     assert not proposals(unknown((down.format(5), shape)), unknown((f"{layer}.mlp.experts.0.down_proj", shape)))
     assert proposals(unknown((down.format(5), shape)), unknown((f"{layer}.mlp.experts.5.down_proj", shape)))
+
+
+LAYERS = ("model.layers.{}.mlp.gate_proj", "model.layers.{}.mlp.up_proj", "model.layers.{}.mlp.down_proj")
+PORT = ("blocks.{}.mlp.a", "blocks.{}.mlp.b", "blocks.{}.mlp.c")
+
+
+def sized(names: Sequence[str], layers: int, changed: frozenset[str] = frozenset()) -> list[Unknown]:
+    """Tensors of one shape, each with values of its own; those of `changed` with others."""
+    made = []
+    for layer in range(layers):
+        for at, name in enumerate(name.format(layer) for name in names):
+            size = 10.0 * layer + at + 1 + (0.5 if name in changed else 0.0)
+            made.append(Unknown(name, (1, 5, 8), "float32", (size, size / 9, -size, size)))
+    return made
+
+
+def test_what_values_tell_of_some_layers_is_taken_for_the_others() -> None:
+    faulty = frozenset(name.format(2) for name in PORT)
+    found = proposals(sized(PORT, 3, faulty), sized(LAYERS, 3))
+    pairs = [(a.format(layer), b.format(layer)) for layer in range(3) for a, b in zip(PORT, LAYERS, strict=True)]
+    assert [(one.a, one.b) for one in found] == pairs
+    assert "the same norm, mean and extremes" in found[0].evidence
+    assert "the same values in other layers" in found[-1].evidence
+
+
+def test_words_give_way_to_what_values_tell_of_other_layers() -> None:
+    """`up` and `down` mean each other's tensors in this port: so they do where no value tells it."""
+    odd = ("blocks.{}.mlp.a", "blocks.{}.mlp.down", "blocks.{}.mlp.up")
+    found = proposals(sized(odd, 2, frozenset(name.format(1) for name in odd)), sized(LAYERS, 2))
+    assert [one.b.rpartition(".")[2] for one in found] == ["gate_proj", "up_proj", "down_proj"] * 2
+    assert not proposals(sized(PORT, 1, frozenset(name.format(0) for name in PORT)), sized(("x.{}.q", "x.{}.k"), 1))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracetui.analysis.mapping.layouts import layouts
@@ -45,6 +46,8 @@ _ALIKE = 1e-3
 """How far apart, relative, the sizes of two tensors may be that are taken to hold the same values."""
 _VALUES = 4.0
 """Of a score: more than all that names and shapes can say."""
+_LEARNED = 3.5
+"""Of a score: the same names stand for the same values in other layers."""
 _LEAST = 1.2
 """Of a score: a shape alone is worth 1."""
 
@@ -78,7 +81,49 @@ def proposals(a: Sequence[Unknown], b: Sequence[Unknown]) -> tuple[Proposal, ...
     features_a, features_b = ([_Features.of(item) for item in side] for side in (a, b))
     fits = _Fits()
     scores = [[_score(x, y, fits) for y in features_b] for x in features_a]
-    return tuple(_proposal(features_a[i], features_b[j], scores[i][j]) for i, j in _best(scores))
+    chosen = _best(scores)
+    learned = _learned((features_a[i], features_b[j]) for i, j in chosen)
+    if learned and _take_learned(scores, features_a, features_b, learned, fits):
+        chosen = _best(scores)
+    return tuple(_proposal(features_a[i], features_b[j], scores[i][j], learned) for i, j in chosen)
+
+
+def _learned(pairs: Iterable[tuple[_Features, _Features]]) -> dict[str, str]:
+    """Which form of A's names is which of B's in the layers where values tell; those alone that have one partner."""
+    partners: dict[str, set[str]] = {}
+    for a, b in pairs:
+        if a.form and b.form and _alike(a.item.size, b.item.size):
+            partners.setdefault(a.form, set()).add(b.form)
+    single = {form: next(iter(others)) for form, others in partners.items() if len(others) == 1}
+    counts = Counter(single.values())
+    return {form: other for form, other in single.items() if counts[other] == 1}
+
+
+def _take_learned(
+    scores: list[list[float]],
+    features_a: Sequence[_Features],
+    features_b: Sequence[_Features],
+    learned: Mapping[str, str],
+    fits: _Fits,
+) -> bool:
+    """Score the pairs that other layers tell of, and none of what they tell against; whether any score changed."""
+    there = {(b.layer, b.form): j for j, b in enumerate(features_b)}
+    here = {(a.layer, learned[a.form]) for a in features_a if a.form in learned}
+    changed = False
+    for i, a in enumerate(features_a):
+        own = there.get((a.layer, learned.get(a.form, "")))
+        for j, b in enumerate(features_b):
+            if not _same_layer(a, b) or _alike(a.item.size, b.item.size):
+                continue
+            if j == own and fits(a.item.shape, b.item.shape) and _whole(a) == _whole(b):
+                scores[i][j], changed = 1 + _LEARNED, True
+            elif scores[i][j] and (own is not None or (b.layer, b.form) in here):
+                scores[i][j], changed = 0.0, True
+    return changed
+
+
+def _same_layer(a: _Features, b: _Features) -> bool:
+    return a.layer is not None and a.layer == b.layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +132,8 @@ class _Features:
     words: frozenset[str]
     layer: int | None
     expert: str = ""
+    form: str = ""
+    """The name without the layer's number; empty outside of layers."""
 
     @staticmethod
     def of(item: Unknown) -> _Features:
@@ -99,7 +146,8 @@ class _Features:
         words = frozenset({"block"}) if inside <= _BLOCK else _words(item.name)
         if _in_the_middle(below):
             words = frozenset({"middle"})
-        return _Features(item, words, int(found[1]), expert[1] if expert else "")
+        form = f"{item.name[: found.start(1)]}{{n}}{below}"
+        return _Features(item, words, int(found[1]), expert[1] if expert else "", form)
 
 
 def _in_the_middle(name: str) -> bool:
@@ -186,7 +234,7 @@ def _walk(scores: list[list[float]], total: list[list[float]]) -> list[tuple[int
     return found
 
 
-def _proposal(a: _Features, b: _Features, score: float) -> Proposal:
+def _proposal(a: _Features, b: _Features, score: float, learned: Mapping[str, str]) -> Proposal:
     shape = "×".join(map(str, a.item.shape)) or "a scalar"
     other = "×".join(map(str, b.item.shape)) or "a scalar"
     evidence = [f"both {shape}" if shape == other else f"{shape} can be {other} laid out anew"]
@@ -194,6 +242,8 @@ def _proposal(a: _Features, b: _Features, score: float) -> Proposal:
         evidence.append(f"layer {a.layer}")
     if _alike(a.item.size, b.item.size):
         evidence.append("the same norm, mean and extremes")
+    elif learned.get(a.form, "") == b.form != "":
+        evidence.append("the same values in other layers")
     if words := sorted(a.words & b.words):
         evidence.append(f"{' and '.join(words[:4])} in both")
     evidence.append("same order")
