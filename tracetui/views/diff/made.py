@@ -21,10 +21,12 @@ def verdict_end(finding: Finding) -> str:
     feeds, site = finding.feeds, finding.site
     if feeds.direct and _sure(finding):
         return ", whose inputs agree: the fault is there"
-    if not feeds.code:
+    if not feeds.code and not feeds.between:
         return ", whose inputs agree: the fault is there or just before"
+    if not feeds.code:
+        return _between_seen(feeds, site.site)
     if feeds.code == site.site and _given_unseen(feeds):
-        return f", made there or in what one side alone recorded between {_names(feeds, site.site)} and it"
+        return _between_seen(feeds, site.site)
     if feeds.code == site.site and feeds.gap:
         return ", made in its own code or by what it calls: all that was recorded on both sides before agrees"
     if feeds.code == site.site:
@@ -37,6 +39,10 @@ def verdict_end(finding: Finding) -> str:
     return f", made {between}, in {_whose(feeds.code)} own code or what it calls there"
 
 
+def _between_seen(feeds: Feeds, site: str) -> str:
+    return f", made there or in what one side alone recorded between {_names(feeds, site)} and it"
+
+
 def made_lines(comparison: Comparison, finding: Finding) -> Iterator[str]:
     """The same for the list of what feeds the site."""
     feeds, site = finding.feeds, finding.site
@@ -44,7 +50,7 @@ def made_lines(comparison: Comparison, finding: Finding) -> Iterator[str]:
         yield "its inputs agree: the fault is made here"
         return
     if not feeds.code:
-        yield "its inputs agree: the fault is made here or on the way here"
+        yield f"{'these' if feeds.between else 'its inputs'} agree: the fault is made here or on the way here"
     elif feeds.code == site.site and not feeds.gap:
         yield "what it is made of agrees: the fault is made in its own code"
     elif feeds.code == site.site and _given_unseen(feeds):

@@ -65,9 +65,11 @@ def _window(scene: Scene, width: int, off: Numbers) -> Hint | None:
     windows = _known_windows(scene)
     if len(set(windows.values())) == 1 < len(windows):
         return None
+    other_way = "" if _values_agree(scene) else f"or the key or value of position {width} itself is another"
     if not windows:
         title = f"One side's queries see {width} keys back, themselves included, the other's more"
-        return Hint("window", f"{title} (a sliding window; neither side says which)", evidence)
+        ways = ", ".join(filter(None, (f"{title} (a sliding window; neither side says which)", other_way)))
+        return Hint("window", ways, evidence)
     side = "B" if "B" in windows else "A"
     other, known = ("A" if side == "B" else "B"), windows[side]
     if known == width:
@@ -78,10 +80,11 @@ def _window(scene: Scene, width: int, off: Numbers) -> Hint | None:
         title = f"{other}'s queries see {width} keys back, themselves included, {side}'s {known or 'all before them'}"
     if not known:
         tuned = next((f" ({name})" for name in _TEMPERATURES if scene.config.get(name)), "")
-        other_way = f"or one side scales queries by their position{tuned}"
-        title = f"{title} (a sliding window, which {side} has none of), {other_way}"
-        return Hint("window", title, evidence)
-    return Hint("window", f"{title} (a sliding window; sliding_window is {known})", evidence)
+        scaled = f"or one side scales queries by their position{tuned}"
+        title = f"{title} (a sliding window, which {side} has none of), {scaled}"
+        return Hint("window", ", ".join(filter(None, (title, other_way))), evidence)
+    title = f"{title} (a sliding window; sliding_window is {known})"
+    return Hint("window", title if known == width else ", ".join(filter(None, (title, other_way))), evidence)
 
 
 def _known_windows(scene: Scene) -> dict[str, int]:
@@ -158,6 +161,13 @@ def _softcaps(scene: Scene) -> Iterator[tuple[str, float]]:
 def _projections_agree(scene: Scene) -> bool:
     """Whether q and k as projected, apart or in one, agree."""
     names = [(".self_attn.q_proj", ".self_attn.q_b_proj", *_KEYS[1:]), (".self_attn.k_proj", *_KEYS)]
+    near = [next((site for place in places if (site := scene.near(place)) is not None), None) for places in names]
+    return all(site is not None and site.outcome is Outcome.SAME for site in near)
+
+
+def _values_agree(scene: Scene) -> bool:
+    """Whether what each position hands on to later ones, its key and its value, agrees."""
+    names = [(".self_attn:k", ".self_attn.k_proj", *_KEYS), (".self_attn:v", ".self_attn.v_proj", *_KEYS)]
     near = [next((site for place in places if (site := scene.near(place)) is not None), None) for places in names]
     return all(site is not None and site.outcome is Outcome.SAME for site in near)
 

@@ -14,6 +14,7 @@ import numpy as np
 from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.mixture.weighing import recovered_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.routing.sides import blocks_below, either_side, router_sides
 from tracetui.analysis.diff.routing.ways import sigmoid
 from tracetui.recording.record import is_layer
@@ -71,8 +72,16 @@ def expert_sum(scene: Scene) -> Hint | None:
         return None
     words_a, words_b = (_words(side, parts, limit) for side in (a, b))
     found = _other_sum(a, b, words_a, words_b) if a.left.max() <= limit else None
+    if _agrees(scene, f"{blocks[0]}.experts"):
+        return found
     only_experts = words_a[0] != words_b[0] and (not words_a[1] or words_a[1] == words_b[1])
     return (_other_experts(scene, chosen, target, parts, limit) if found is None or only_experts else None) or found
+
+
+def _agrees(scene: Scene, site: str) -> bool:
+    """Whether both sides recorded what the experts add up to, and it is the same: then so are their weights."""
+    summed = scene.near(site)
+    return summed is not None and summed.outcome is Outcome.SAME
 
 
 def _made_by_block(scene: Scene, site: str, block: str, read: Read) -> Both | None:
@@ -153,13 +162,14 @@ def _shared_words(amounts: _Amounts, parts: _SumParts, limit: float) -> str:
 
 def _title(a: tuple[str, str], b: tuple[str, str]) -> str:
     for side, own, other in (("A", a, b), ("B", b, a)):
-        if own[1] == _NONE:
+        if own[1] == _NONE != other[1]:
             return f"{side} leaves out the shared expert"
         if own[1] == "the shared expert" and "gate" in other[1]:
             return f"{side} adds the shared expert without its gate"
         if own[0].startswith("0.5 ") and own[1].startswith("0.5 "):
             return f"{side} takes the mean of the experts and the shared expert, not their sum"
-    return f"A adds {a[0]} and {a[1]}, B {b[0]} and {b[1]}"
+    words_a, words_b = (side[0] if side[1] == _NONE else f"{side[0]} and {side[1]}" for side in (a, b))
+    return f"A adds {words_a}, B {words_b}"
 
 
 def _other_experts(scene: Scene, site: str, target: Both, parts: _SumParts, limit: float) -> Hint | None:

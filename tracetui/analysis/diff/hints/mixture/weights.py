@@ -7,15 +7,21 @@ import numpy as np
 from tracetui.analysis.diff.hints.mixture.expert_sum import expert_sum
 from tracetui.analysis.diff.hints.mixture.weighing import expert_weight_way
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
+from tracetui.analysis.diff.result import Outcome
 
 _WEIGHTS = (".mlp:routing_weights", ".mlp.gate#1")
 _OUTPUTS = (".mlp.experts", ".mlp")
+_OFTEN = 0.9
+"""The share of tokens whose weights another way of making them changes."""
 
 
 def expert_weights(scene: Scene) -> Hint | None:
     """What the weights are made of, or one factor for each token: in them, or in what the experts make of them."""
     if (known := expert_weight_way(scene) or expert_sum(scene)) is not None:
         return known
+    summed = scene.near(".mlp.experts")
+    if scene.place == ".mlp" and summed is not None and summed.outcome is Outcome.SAME:
+        return None
     part = scene.site.site.partition("@")[0].rpartition("#")[2] if "#" in scene.site.site else ""
     place = f"{scene.place}#{part}" if part else scene.place
     routed = scene.near(".mlp:experts") or scene.near(".mlp.gate#2") or scene.near(".mlp:router_logits")
@@ -33,6 +39,9 @@ def expert_weights(scene: Scene) -> Hint | None:
         title = f"Expert weights are scaled: A's are {float(ratio.mean()):.6g} times B's"
         return Hint("expert-weights", title, f"one factor for all {len(ratio)} tokens; {left}.")
     sums = [side.sum(axis=1) for side in (found.a, found.b)]
+    if (np.abs(ratio - 1) > 4 * scene.unit).mean() < _OFTEN:
+        # What weights are made of changes those of all tokens.
+        return None
     whole = [bool(np.allclose(side, side.mean(), rtol=max(1e-3, scene.unit))) for side in sums]
     evidence = f"a/b is one factor in each token, from {ratio.min():.4g} to {ratio.max():.4g}; {left}."
     if place in _WEIGHTS and whole[0] != whole[1]:

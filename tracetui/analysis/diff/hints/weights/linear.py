@@ -11,6 +11,9 @@ from tracetui.analysis.diff.hints.weights.swapped import swapped
 
 _TOKENS = 64
 """Rows that are looked at where products of rows with rows are needed."""
+_UNLIKE = 0.3
+"""From how far apart on, relative, each token's logits are of another matrix."""
+_OFTEN = 0.9
 _FEWEST = 3
 """Rows without which a pattern proves nothing."""
 
@@ -103,6 +106,12 @@ def bias(scene: Scene) -> Hint | None:
     )
 
 
+def _of_another_matrix(y: Both) -> bool:
+    """Whether two products [N,V] of the same rows are as far apart as those with two matrices, at all elements."""
+    unlike = np.linalg.norm(y.a - y.b, axis=1) > _UNLIKE * np.linalg.norm(y.b, axis=1)
+    return bool(unlike.all() and (y.a != y.b).mean() > _OFTEN)
+
+
 def tied_embeddings(scene: Scene) -> Hint | None:
     """Logits made with the embedding matrix on one side only: its rows are known for the prompt's own tokens."""
     hidden, rows = scene.near("model.norm"), scene.near("model.embed_tokens")
@@ -125,7 +134,7 @@ def tied_embeddings(scene: Scene) -> Hint | None:
         return None
     a, b = y.a[:, known], y.b[:, known]
     sides = [explains(a, tied, b), explains(b, tied, a)]
-    if sides[0] == sides[1]:
+    if sides[0] == sides[1] or not _of_another_matrix(y):
         return None
     side, other = ("A", "B") if sides[0] else ("B", "A")
     return Hint(

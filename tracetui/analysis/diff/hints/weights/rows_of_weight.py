@@ -12,6 +12,8 @@ from tracetui.analysis.diff.hints.scene import Hint, Scene
 
 _FEWEST = 3
 """Tokens, and agreeing ones among an embedding's, without which nothing is proven."""
+_OFTEN = 0.9
+"""The share of elements that another row of a weight moves: some tokens' products may come out alike."""
 _MOST_TOLD = 4
 _CLEAR = 20.0
 """How many times further off than all others those must be that are off."""
@@ -26,6 +28,8 @@ def rows_of_weight(scene: Scene) -> Hint | None:
     target = scene.target.rows()
     off = _off(target.a, target.b, scene.unit, axis=0)  # [D]
     if len(target.a) < _FEWEST or not 0 < off.sum() < len(off) or off.sum() > 0.9 * len(off):
+        return None
+    if _share_off(target.a[:, off], target.b[:, off], scene.unit) < _OFTEN:
         return None
     places = np.flatnonzero(off)
     evidence = f"{len(places)} of {len(off)} columns are off, the others agree at all {len(target.a)} tokens."
@@ -56,6 +60,12 @@ def embedding_rows(scene: Scene) -> Hint | None:
     if not zero and not (scene.comparison.a.tokens and scene.comparison.b.tokens):
         title += ", or the other prompt has something else there"
     return Hint("embedding-row", title, f"the other {int((~off).sum())} of {len(ids)} tokens agree.")
+
+
+def _share_off(a: Numbers, b: Numbers, unit: float) -> float:
+    """How many elements [N,D] are further apart than rounding moves them, of all."""
+    usual = np.sqrt(np.maximum(np.square(a).mean(axis=0), np.square(b).mean(axis=0)))  # [D]
+    return float((np.abs(a - b) > 4 * unit * usual).mean())
 
 
 def _off(a: Numbers, b: Numbers, unit: float, axis: int) -> npt.NDArray[np.bool_]:
