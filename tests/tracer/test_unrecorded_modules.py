@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from functools import wraps
@@ -245,3 +246,76 @@ def test_nothing_is_told_of_what_holds_registered_modules_or_none() -> None:
     listed = Holds([])
     listed.held += [listed.proj, *listed.layers]
     assert unregistered(modules_of(listed)) == ()
+
+
+class Copies(Parts):
+    """Runs a copy whose weights are twice its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        twice: Any = copy.deepcopy(self.layers)
+        twice[1].weight.mul_(2)
+        out: torch.Tensor = twice[1](self.proj(x))
+        return out
+
+
+class CopiesShallow(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = copy.copy(self.proj)(x)
+        return out
+
+
+class MakesAnew(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = nn.Sequential(nn.Linear(4, 4), nn.ReLU())(self.proj(x))
+        return out
+
+
+class CallsAnother(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = SHARED(self.proj(x))
+        return out
+
+
+def outside_notes(trace: Any) -> list[str]:
+    return [note for note in trace.run.notes if "no part of the model" in note]
+
+
+@pytest.mark.parametrize(
+    ("kind", "called", "line"),
+    [(Copies, "Linear", 3), (CopiesShallow, "Linear", 1), (MakesAnew, "Sequential", 1), (CallsAnother, "Linear", 1)],
+)
+@torch.no_grad()
+def test_a_call_of_a_module_that_is_no_part_of_the_model_is_told(kind: type[Parts], called: str, line: int) -> None:
+    place = f"test_unrecorded_modules.py:{inspect.getsourcelines(kind.forward)[1] + line}"
+    told = f"{place} calls a {called} that is no part of the model, as a copy of one, or one made meanwhile"
+    assert outside_notes(tracetui.trace(kind(), X)) == [f"{told}: what it returns is not recorded"]
+    assert not torch.nn.modules.module._global_forward_pre_hooks
+    assert not torch.nn.modules.module._global_parameter_registration_hooks
+
+
+@torch.no_grad()
+def test_a_module_with_hooks_can_be_copied_while_it_is_watched() -> None:
+    model = Copies()
+    model.layers[1].register_forward_hook(lambda module, args, output: output + 1)
+    trace = tracetui.trace(model, X)
+    assert torch.equal(torch.tensor(trace["output"]), model(X))
+    assert "layers.1" not in trace
+    assert len(outside_notes(trace)) == 1
+
+
+class CopiesNoModule(Parts):
+    """Copies what is no module, and makes one that has no weights, and one that it is given."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        copy.deepcopy({"a": [1]})
+        self.added = nn.Linear(4, 4)
+        out: torch.Tensor = nn.ReLU()(self.added(self.proj(x)))
+        return out
+
+
+def test_nothing_is_told_of_calls_that_are_recorded_or_told_of_by_name() -> None:
+    trace = tracetui.trace(CopiesNoModule(), X)
+    assert (outside_notes(trace), len(late_notes(trace))) == ([], 1)
+    held = Holds([nn.Linear(4, 4)])
+    held.forward = lambda x: copy.deepcopy(held.held[0](x))  # type: ignore[method-assign]
+    assert outside_notes(tracetui.trace(held, X)) == []

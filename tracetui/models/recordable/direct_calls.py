@@ -43,13 +43,13 @@ def direct_calls(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
 @cache
 def _place(kind: Any) -> str | None:
     """`model.py:12`, the first line where a kind of module does so."""
-    for function, code in _codes(kind):
+    for function, code in codes_of(kind):
         if _FORWARD in code.co_names and (line := _line(code, function.__globals__)) is not None:
             return f"{Path(code.co_filename).name}:{line}"
     return None
 
 
-def _codes(kind: type[nn.Module]) -> Iterator[tuple[FunctionType, CodeType]]:
+def codes_of(kind: type[nn.Module]) -> Iterator[tuple[FunctionType, CodeType]]:
     """The code of a kind's forward, and of its own methods and the functions that may be called by that."""
     own = {name: each for base in reversed(kind.__mro__) if base not in _BASES for name, each in vars(base).items()}
     waiting = [own.get(_FORWARD)]
@@ -63,14 +63,14 @@ def _codes(kind: type[nn.Module]) -> Iterator[tuple[FunctionType, CodeType]]:
         if not isinstance(function, FunctionType) or function.__code__ in visited:
             continue
         visited.add(function.__code__)
-        waiting += _captured(function)
+        waiting += captured(function)
         for code in _with_inner(function.__code__):
             yield function, code
             waiting += [own.get(name) for name in code.co_names]
             waiting += _global(function, code)
 
 
-def _captured(function: FunctionType) -> Iterator[object]:
+def captured(function: FunctionType) -> Iterator[object]:
     """What a function made within another one has of that."""
     for cell in function.__closure__ or ():
         with suppress(ValueError):  # nothing is in it yet

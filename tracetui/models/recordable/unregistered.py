@@ -28,6 +28,14 @@ def unregistered(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
     )
 
 
+def held_modules(modules: Mapping[str, nn.Module]) -> Iterator[nn.Module]:
+    """Those in the lists, dicts and the like of modules, registered or not."""
+    for module in modules.values():
+        for name, value in vars(module).items():
+            if name not in _OWN and isinstance(value, _CONTAINERS):
+                yield from _modules(value)
+
+
 def _unrecorded(value: object, known: set[int]) -> str:
     """Which modules of an attribute's value run unheard; empty for none."""
     if type(value) is MethodType:

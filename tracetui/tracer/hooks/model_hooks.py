@@ -65,7 +65,7 @@ class ModelHooks:
             by_hooks = drops or watched.copied or watchable.are_copied or watchable.ask_for_hooks
             calls = ModuleCalls([modules[path] for path in sites], by_hooks)
             stack.callback(calls.take_off)
-            stack.enter_context(late_modules_noted(modules, watched.recorder))
+            stack.enter_context(late_modules_noted(known, watched.recorder))
             calls.put_on(self._observer, sites)
             if drops:
                 stack.enter_context(self._recording.dropping((modules[path] for path in sites), self._depth))

@@ -47,9 +47,9 @@ class ModuleCalls:
     def _hook(self, module: nn.Module, site: ModuleSite, observer: Observer) -> None:
         own, key = module.__dict__, self._key
         self._hooked.append(module)
-        own["_forward_pre_hooks"][key] = partial(observer.module_in, site)
+        own["_forward_pre_hooks"][key] = _Hook(observer.module_in, site)
         own["_forward_pre_hooks_with_kwargs"][key] = True
-        own["_forward_hooks"][key] = partial(observer.module_out, site)
+        own["_forward_hooks"][key] = _Hook(observer.module_out, site)
 
     def take_off(self) -> None:
         """However far they were put on."""
@@ -64,6 +64,17 @@ class ModuleCalls:
             own["_forward_hooks"].pop(key, None)
             own["_forward_pre_hooks"].pop(key, None)
             own["_forward_pre_hooks_with_kwargs"].pop(key, None)
+
+
+class _Hook(partial[Any]):
+    """A hook that a copy of its module has not, nor what the hook leads to."""
+
+    def __deepcopy__(self, memo: object) -> Callable[..., None]:
+        return _unheard
+
+
+def _unheard(*_: object) -> None:
+    """What stands in a copy for the hook."""
 
 
 def _has_global_hooks() -> bool:
