@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -80,6 +81,28 @@ def test_a_signal_that_meets_a_class_that_is_being_made_while_it_is_imported(mon
 
     monkeypatch.setattr("tracetui.cli.main", imports)
     assert program.main() == 143
+
+
+class _Deleted:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_meets_an_object_that_is_being_deleted_is_not_printed_and_comes_again(
+    tracetui: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[str] = []
+
+    def runs(arguments: object) -> int:
+        _Deleted()
+        for _ in range(100):
+            time.sleep(0.02)
+        left.append("at its end")
+        return 0
+
+    monkeypatch.setattr("tracetui.cli._run", runs)
+    said = tracetui("models")
+    assert (said.status, said.out, said.err, left) == (143, "", "", [])
 
 
 def _swallowed() -> int:
