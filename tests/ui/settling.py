@@ -34,6 +34,7 @@ def settled_at_once() -> Iterator[None]:
         patch.setattr("textual.pilot.wait_for_idle", _wait_for_idle)
         patch.setattr(Pilot, "_wait_for_screen", _wait_for_screen)
         patch.setattr(Screen, "_compositor_refresh", _leave_unpainted)
+        patch.setattr("tracetui.ui.painting.notices.APART", 0.0)
         yield
 
 
@@ -45,6 +46,7 @@ def painted_as_in_a_terminal() -> Iterator[None]:
         patch.setattr("textual.pilot.wait_for_idle", _wait.wait_for_idle)
         patch.setattr(Pilot, "_wait_for_screen", _pilots_way)
         patch.setattr(Screen, "_compositor_refresh", _paint)
+        patch.setattr("tracetui.ui.painting.notices.APART", 0.1)
         yield
 
 

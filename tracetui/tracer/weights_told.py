@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from tracetui.debugger.session import Event, Progress
+from tracetui.screen_turn import screen_turn
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 
 _LARGE = 2**24
@@ -19,6 +20,7 @@ def weights_told(gate: Gate, emit: Callable[[Event], None]) -> Callable[[str, in
     def making(name: str, done: int, total: int) -> None:
         nonlocal next_notice
         gate.check()
+        screen_turn.give_way()
         now = time.perf_counter()
         if now >= next_notice or (total >= _LARGE and done in (0, total)):
             next_notice = now + NOTICE_SECONDS

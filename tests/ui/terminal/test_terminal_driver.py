@@ -6,12 +6,16 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+from textual import events
 from textual.drivers._writer_thread import WriterThread
+from textual.drivers.linux_driver import LinuxDriver
 
 from tests.cli.terminal import Terminal
 from tests.ui.driving import driven
 from tracetui import paths
-from tracetui.ui.terminal.driver import Drawn
+from tracetui.screen_turn import screen_turn
+from tracetui.ui.terminal.driver import Drawn, TerminalDriver
 
 PROGRAM = """
 import os, sys
@@ -68,3 +72,20 @@ def test_a_terminal_that_has_gone_takes_any_number_of_frames() -> None:
     writer.stop()
     os.dup2(os.open(os.devnull, os.O_WRONLY), writable)
     drawn.close()
+
+
+def test_a_key_begins_the_screens_turn_and_what_it_changes_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn: list[str] = []
+    monkeypatch.setattr(screen_turn, "begin", lambda: turn.append("begins"))
+    monkeypatch.setattr(screen_turn, "end", lambda: turn.append("ends"))
+    monkeypatch.setattr(LinuxDriver, "process_message", lambda *_: turn.append("heard"))
+    driver = TerminalDriver.__new__(TerminalDriver)
+    driver.process_message(events.Key("s", "s"))
+    driver.process_message(events.MouseMove(None, 0, 0, 0, 0, 0, False, False, False))
+    reads, writes = os.pipe()
+    drawn = Drawn(writes)
+    drawn.write("s")
+    drawn.flush()
+    drawn.close()
+    os.close(reads)
+    assert turn[:4] == ["begins", "heard", "heard", "ends"]

@@ -21,6 +21,7 @@ from tracetui.models.processors import processor_count
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.normals import draw, table_of
 from tracetui.models.weights.sources import Init, TensorSpec, Tick
+from tracetui.screen_turn import screen_turn
 
 RUN = 2**18
 """Elements that a thread draws at once: few enough that a run which was cancelled ends soon."""
@@ -70,6 +71,7 @@ class RandomSource:
             for run in mine:
                 if stop.is_set():
                     break
+                screen_turn.give_way()
                 self._draw_run(key, run.first, out[run.start : run.start + run.numel])
                 made += run.numel
             return made * spec.dtype.itemsize

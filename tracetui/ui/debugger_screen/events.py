@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from tracetui.debugger.log.level import Level
@@ -24,6 +25,7 @@ from tracetui.ui.debugger_screen.host import Host, Panes
 from tracetui.ui.debugger_screen.looks import LookActions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.stops import StopActions
+from tracetui.ui.painting.notices import Notices
 
 
 class Log(Protocol):
@@ -55,6 +57,7 @@ class SessionEvents:
         self._edits = edits
         self._health = health
         self._looks = looks
+        self.notices = Notices(partial(host.show, None))
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Preview) and event.prompts != self._runs.prompts:
@@ -62,8 +65,9 @@ class SessionEvents:
             return
         self._host.driver.heard(event)
         self._note(event)
-        turning = isinstance(event, Started | Stopped | Finished | Failed | Opened | Viewed)
-        self._host.show("" if turning else None)
+        if not self.notices.takes(event):
+            turning = isinstance(event, Started | Stopped | Finished | Failed | Opened | Viewed)
+            self._host.show("" if turning else None)
         self._health.hear(event)
         self._edits.hear(event)
         if isinstance(event, Opened):

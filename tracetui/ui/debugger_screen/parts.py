@@ -53,7 +53,7 @@ class ScreenParts:
         self.ranks = RankActions(host, self.heard.hear)
         self.layout = WidgetLayout(panes, tree, screen.find_bar, panes.attention, screen.sizes)
         self.memory = SessionMemory(host, page, self.watches, screen.prompt_bar, self.runs, self.layout)
-        host.followers.append(self._follow)
+        host.followers += (self._follow, self.heard.notices.shown)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
         every = (*parts, self.search, panes, screen.sizes, HelpActions(host, lambda: panes.explained, keymap))
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}

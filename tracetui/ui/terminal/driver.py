@@ -20,8 +20,10 @@ from textual import events
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 from tracetui.logs import open_noise_log
+from tracetui.screen_turn import screen_turn
 from tracetui.startup_line import startup_line
 from tracetui.ui.terminal.escape_key import ESCAPE, EscapeKey
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from tracetui.ui.terminal.pictures import Pictures
 
 _STDOUT, _STDERR = 1, 2
+_ANSWERED = (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown, events.MouseScrollUp)
+"""What the screen answers with a change of its own; a pointer that is moved changes nothing most of the time."""
 _TICK_SECONDS = 0.1
 _READ_BYTES = 4096
 _MODES = b"?1000l ?1003l ?1015l ?1006l ?2004l ?2048l ?7h <u ?1049l ?25h ?1004l"
@@ -117,6 +121,11 @@ class TerminalDriver(LinuxDriver):
             _write_soon(own, _GIVEN_BACK)
         for descriptor, terminal in self._kept.items():
             os.dup2(terminal, descriptor)
+
+    def process_message(self, message: Message) -> None:
+        if isinstance(message, _ANSWERED):
+            screen_turn.begin()
+        super().process_message(message)
 
     def _run_input_thread(self) -> None:
         try:
@@ -227,6 +236,7 @@ class Drawn(io.TextIOWrapper):
         with suppress(OSError):
             if not self.is_over:
                 super().flush()
+        screen_turn.end()
 
 
 def _raise(error: BaseException) -> NoReturn:

@@ -24,9 +24,17 @@ class Nearby(Canvas):
 
     def __init__(self) -> None:
         super().__init__(id="nearby")
+        self._drawn_of: tuple[object, ...] = ()
 
     def watch_state(self) -> None:
-        self.repaint()
+        if self._shown_of() != self._drawn_of:
+            self.repaint()
+
+    def _shown_of(self) -> tuple[object, ...]:
+        """What decides what is drawn: of the records behind those in sight, none."""
+        state, height = self.state, self.size.height
+        first = self._first(height)
+        return state.trace, state.cursor, first, min(first + height, state.frontier), state.health
 
     def on_click(self, event: events.Click) -> None:
         index = self._first(self.size.height) + event.y
@@ -37,6 +45,7 @@ class Nearby(Canvas):
         return max(0, min(self.state.cursor - height // 2, self.state.frontier - height))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        self._drawn_of = self._shown_of()
         first = self._first(height)
         records = self.state.trace.records[first : min(first + height, self.state.frontier)]
         return [self._row(record, width, inks) for record in records]
