@@ -21,10 +21,10 @@ typedef struct {
 #endif
 
 #if defined(__x86_64__) && WIDEST >= 64
-#define TARGET_64 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,f16c")))
+#define TARGET_64 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,f16c,fma")))
 #endif
 #if defined(__x86_64__) && WIDEST >= 32
-#define TARGET_32 __attribute__((target("avx2,f16c")))
+#define TARGET_32 __attribute__((target("avx2,f16c,fma")))
 #endif
 #define TARGET_16
 
@@ -38,7 +38,8 @@ static inline int register_width(void) {
     unsigned a, b, c = 0, d;
     __builtin_cpu_init();
     /* Not every compiler knows the name of the bit for halves. */
-    if (__builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) &&
+        (c & bit_F16C))
         return 32;
 #endif
     return 16;

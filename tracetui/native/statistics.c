@@ -1,9 +1,9 @@
 /* The statistics of a row of floats in one pass over memory: the numbers of tracetui/recording/statistics.py.
  *
- * A block at a time is looked at for what isn't finite, for its extremes and zeros, and summed in doubles, about its own
- * first element: then no sum is more than BLOCK times larger than the spread that follows from it, however far from
- * zero all of them lie. Blocks are joined after Chan, Golub and LeVeque (1983). The lanes and their order are the same
- * on every processor, and so are the bits of what comes out.
+ * A block at a time is looked at for its extremes and zeros, and summed in doubles, about its own first element: then no
+ * sum is more than BLOCK times larger than the spread that follows from it, however far from zero all of them lie. Blocks
+ * are joined after Chan, Golub and LeVeque (1983). The lanes and their order are the same on every processor, and so are
+ * the bits of what comes out.
  */
 
 #include "elements.h"
@@ -22,7 +22,7 @@ typedef struct {
 
 typedef struct {
     double low, high;
-    int64_t zeros, special;
+    int64_t zeros;
 } Extremes;
 
 /* Joins a block whose sum and sum of squares are taken about `middle`. */
@@ -45,7 +45,7 @@ INLINE void join(Statistics *statistics, Extremes extremes, size_t count, double
 static void add_one_by_one(Statistics *statistics, const void *elements, Kind kind, size_t start, size_t count) {
     double middle = 0, sum = 0, squares = 0;
     size_t finite = 0;
-    Extremes extremes = {0, 0, 0, 0};
+    Extremes extremes = {0, 0, 0};
     for (size_t i = start; i < start + count; i++) {
         double value = element(elements, kind, i);
         if (value != value)

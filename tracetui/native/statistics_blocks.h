@@ -40,64 +40,83 @@ DEFINE_CHOICE(lower_doubles, Doubles, DoubleBits, <, min_pd)
 DEFINE_CHOICE(higher_doubles, Doubles, DoubleBits, >, max_pd)
 #undef DEFINE_CHOICE
 
-/* NaN is neither lower nor higher, and infinities may stay in the extremes: a block with either is taken apart. Of
- * an exponent that isn't all ones less than all is left over. */
-#define DEFINE_EXTREMES(KIND, TYPE, VECTOR, BITS, EXPONENT)                                                            \
-    TARGET static void NAMED(extremes_of_##KIND)(const TYPE *elements, Extremes *all) {                                \
-        enum { LANES = WIDTH / sizeof(TYPE) };                                                                         \
+/* As many floats as there is room for once they are doubles. */
+TARGET INLINE Doubles NAMED(widened)(const float *floats) {
+    HalfAsMany narrow;
+    memcpy(&narrow, floats, sizeof narrow);
+#if defined(__x86_64__) && WIDTH > 16
+    return INTRINSIC(cvtps_pd)(narrow);
+#else
+    return __builtin_convertvector(narrow, Doubles);
+#endif
+}
+
+/* a - b. Where there is a product with a sum behind it, that does it: it is not what all the others here wait for. */
+TARGET INLINE Doubles NAMED(difference)(Doubles a, double b) {
+#if defined(__x86_64__) && WIDTH > 16
+    return INTRINSIC(fmsub_pd)(a, (Doubles){0} + 1, (Doubles){0} + b);
+#else
+    return a - b;
+#endif
+}
+
+/* Adds a block, read once, if all of it is finite; else nothing, and returns 0. NaN is neither lower nor higher, and both
+ * it and infinities stay in the sum of squares, which no finite floats make too large. Of doubles that may be: then the
+ * block is taken apart too. LOAD makes Doubles `wide` of the elements from `at` on. The eight lanes are added up in one
+ * order. */
+#define DEFINE_ADD(KIND, TYPE, VECTOR, BITS, LOAD)                                                                     \
+    TARGET static int NAMED(add_##KIND)(Statistics * statistics, const TYPE *elements) {                               \
+        enum { LANES = WIDTH / sizeof(TYPE), WIDE = WIDTH / sizeof(double) };                                          \
+        const double middle = elements[0];                                                                             \
+        double s[8], q[8];                                                                                             \
         VECTOR low[REGISTERS], high[REGISTERS];                                                                        \
-        BITS zeros[REGISTERS] = {0}, special = {0};                                                                    \
+        BITS zeros[REGISTERS] = {0};                                                                                   \
+        Doubles sums[REGISTERS] = {0}, squares[REGISTERS] = {0};                                                       \
         for (int r = 0; r < REGISTERS; r++)                                                                            \
             low[r] = high[r] = elements[0] - (VECTOR){0};                                                              \
-        for (size_t i = 0; i < BLOCK; i += LANES * REGISTERS)                                                          \
+        for (const TYPE *each = elements; each < elements + BLOCK; each += LANES * REGISTERS) {                        \
             for (int r = 0; r < REGISTERS; r++) {                                                                      \
                 VECTOR part;                                                                                           \
-                memcpy(&part, elements + i + LANES * r, sizeof part);                                                  \
+                memcpy(&part, each + LANES * r, sizeof part);                                                          \
                 low[r] = NAMED(lower_##KIND)(part, low[r]);                                                            \
                 high[r] = NAMED(higher_##KIND)(part, high[r]);                                                         \
                 zeros[r] -= part == 0;                                                                                 \
-                special |= EXPONENT - 1 - ((BITS)part & EXPONENT);                                                     \
             }                                                                                                          \
-        *all = (Extremes){low[0][0], high[0][0], 0, 0};                                                                \
-        for (int r = 0; r < REGISTERS; r++)                                                                            \
-            for (int lane = 0; lane < LANES; lane++) {                                                                 \
-                all->low = low[r][lane] < all->low ? low[r][lane] : all->low;                                          \
-                all->high = high[r][lane] > all->high ? high[r][lane] : all->high;                                     \
-                all->zeros += zeros[r][lane];                                                                          \
-            }                                                                                                          \
-        for (int lane = 0; lane < LANES; lane++)                                                                       \
-            all->special |= special[lane] < 0;                                                                         \
-    }
-
-DEFINE_EXTREMES(floats, float, Floats, FloatBits, 0x7F800000)
-DEFINE_EXTREMES(doubles, double, Doubles, DoubleBits, 0x7FF0000000000000)
-#undef DEFINE_EXTREMES
-
-/* LOAD makes Doubles `part` of the elements from `at` on. The eight lanes are added up in one order. */
-#define DEFINE_ADD(NAME, TYPE, LOAD)                                                                                   \
-    TARGET static void NAMED(NAME)(Statistics * statistics, const TYPE *elements, Extremes extremes) {                 \
-        enum { LANES = WIDTH / sizeof(double) };                                                                       \
-        double middle = elements[0], s[8], q[8];                                                                       \
-        Doubles sums[REGISTERS] = {0}, squares[REGISTERS] = {0};                                                       \
-        for (size_t i = 0; i < BLOCK; i += LANES * REGISTERS)                                                          \
-            for (int r = 0; r < REGISTERS; r++) {                                                                      \
-                const TYPE *at = elements + i + LANES * r;                                                             \
-                Doubles part;                                                                                          \
-                LOAD;                                                                                                  \
-                part -= middle;                                                                                        \
-                sums[r] += part;                                                                                       \
-                squares[r] += part * part;                                                                             \
-            }                                                                                                          \
+            for (size_t i = 0; i < LANES * REGISTERS; i += 8)                                                          \
+                for (int r = 0; r < REGISTERS; r++) {                                                                  \
+                    const TYPE *at = each + i + WIDE * r;                                                              \
+                    Doubles wide;                                                                                      \
+                    LOAD;                                                                                              \
+                    wide = NAMED(difference)(wide, middle);                                                            \
+                    sums[r] += wide;                                                                                   \
+                    squares[r] += wide * wide;                                                                         \
+                }                                                                                                      \
+        }                                                                                                              \
         memcpy(s, sums, sizeof s);                                                                                     \
         memcpy(q, squares, sizeof q);                                                                                  \
         double sum = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));                                \
         double square = ((q[0] + q[4]) + (q[2] + q[6])) + ((q[1] + q[5]) + (q[3] + q[7]));                             \
-        join(statistics, extremes, BLOCK, middle, sum, square);                                                        \
+        if (square - square != 0)                                                                                      \
+            return 0;                                                                                                  \
+        TYPE lows[LANES * REGISTERS], highs[LANES * REGISTERS];                                                        \
+        memcpy(lows, low, sizeof lows);                                                                                \
+        memcpy(highs, high, sizeof highs);                                                                             \
+        for (size_t half = LANES * REGISTERS / 2; half; half /= 2)                                                     \
+            for (size_t lane = 0; lane < half; lane++) {                                                               \
+                lows[lane] = lows[lane + half] < lows[lane] ? lows[lane + half] : lows[lane];                          \
+                highs[lane] = highs[lane + half] > highs[lane] ? highs[lane + half] : highs[lane];                     \
+            }                                                                                                          \
+        Extremes all = {lows[0], highs[0], 0};                                                                         \
+        for (int r = 1; r < REGISTERS; r++)                                                                            \
+            zeros[0] += zeros[r];                                                                                      \
+        for (size_t lane = 0; lane < LANES; lane++)                                                                    \
+            all.zeros += zeros[0][lane];                                                                               \
+        join(statistics, all, BLOCK, middle, sum, square);                                                             \
+        return 1;                                                                                                      \
     }
 
-DEFINE_ADD(add_floats, float, HalfAsMany narrow; memcpy(&narrow, at, sizeof narrow);
-           part = __builtin_convertvector(narrow, Doubles))
-DEFINE_ADD(add_doubles, double, memcpy(&part, at, sizeof part))
+DEFINE_ADD(floats, float, Floats, FloatBits, wide = NAMED(widened)(at))
+DEFINE_ADD(doubles, double, Doubles, DoubleBits, memcpy(&wide, at, sizeof wide))
 #undef DEFINE_ADD
 
 TARGET static void NAMED(widen_halves)(const uint16_t *halves, float *widened) {
@@ -111,16 +130,12 @@ TARGET static void NAMED(widen_halves)(const uint16_t *halves, float *widened) {
 }
 
 /* WIDEN makes `block` of the elements from `start` on. */
-#define ADD_BLOCKS(TYPE, WIDEN, EXTREMES_OF, ADD)                                                                      \
+#define ADD_BLOCKS(TYPE, WIDEN, ADD)                                                                                   \
     for (; start + BLOCK <= count; start += BLOCK) {                                                                   \
         const TYPE *block;                                                                                             \
-        Extremes extremes;                                                                                             \
         WIDEN;                                                                                                         \
-        NAMED(EXTREMES_OF)(block, &extremes);                                                                          \
-        if (extremes.special)                                                                                          \
+        if (!NAMED(ADD)(statistics, block))                                                                            \
             add_one_by_one(statistics, elements, kind, start, BLOCK);                                                  \
-        else                                                                                                           \
-            NAMED(ADD)(statistics, block, extremes);                                                                   \
     }
 
 /* Adds all whole blocks; returns how many elements that are. */
@@ -130,18 +145,18 @@ TARGET static size_t NAMED(add_blocks)(const void *elements, size_t count, Kind 
     size_t start = 0;
     switch (kind) {
     case FLOAT32:
-        ADD_BLOCKS(float, block = (const float *)elements + start, extremes_of_floats, add_floats)
+        ADD_BLOCKS(float, block = (const float *)elements + start, add_floats)
         break;
     case FLOAT64:
-        ADD_BLOCKS(double, block = (const double *)elements + start, extremes_of_doubles, add_doubles)
+        ADD_BLOCKS(double, block = (const double *)elements + start, add_doubles)
         break;
     case FLOAT16:
-        ADD_BLOCKS(float, block = widened; NAMED(widen_halves)(halves + start, widened), extremes_of_floats, add_floats)
+        ADD_BLOCKS(float, block = widened; NAMED(widen_halves)(halves + start, widened), add_floats)
         break;
     case BFLOAT16:
         ADD_BLOCKS(float, block = widened;
                    for (size_t i = 0; i < BLOCK; i++) widened[i] = float_of_bits((uint32_t)halves[start + i] << 16),
-                   extremes_of_floats, add_floats)
+                   add_floats)
         break;
     }
     return start;
