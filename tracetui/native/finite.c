@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "parallel.h"
 #include "rows.h"
 
 /* One more than such an exponent carries into the sign bit. A part at a time stays in the cache, and ends the search. */
@@ -48,8 +49,26 @@ DEFINE_ALL(32, TARGET_32)
 DEFINE_ALL(64, TARGET_64)
 #endif
 
-/* The place of the first row in which an element isn't finite; how many rows there are where all are. */
-int64_t tracetui_first_not_finite(const Row *rows, int64_t count) {
+enum { SLICE = 1 << 16 };
+
+typedef struct {
+    const Row *rows;
+    int64_t count;
+    int64_t next;  /* the slice of all rows that nobody has begun with */
+    int64_t first; /* the first row that is known to have something that isn't finite */
+} Search;
+
+static int64_t slices(const Row *row) {
+    return (row->count + SLICE - 1) / SLICE;
+}
+
+static int64_t size_of(int64_t kind) {
+    return kind == FLOAT32 ? 4 : kind == FLOAT64 ? 8 : 2;
+}
+
+/* Slices are taken in order: whoever comes to one behind a row that isn't finite leaves nothing before it undone. */
+static void search(void *data) {
+    Search *search = data;
     int (*is_finite)(const Row *) = is_finite_16;
     switch (register_width()) {
 #ifdef TARGET_64
@@ -63,8 +82,29 @@ int64_t tracetui_first_not_finite(const Row *rows, int64_t count) {
         break;
 #endif
     }
-    for (int64_t i = 0; i < count; i++)
-        if (!is_finite(&rows[i]))
-            return i;
-    return count;
+    int64_t row = 0, before = 0; /* slices of the rows before it */
+    for (;;) {
+        int64_t slice = __atomic_fetch_add(&search->next, 1, __ATOMIC_RELAXED);
+        while (row < search->count && slice - before >= slices(&search->rows[row]))
+            before += slices(&search->rows[row++]);
+        int64_t first = __atomic_load_n(&search->first, __ATOMIC_RELAXED);
+        if (row == search->count || row >= first)
+            return;
+        Row part = search->rows[row];
+        int64_t start = (slice - before) * SLICE;
+        part.address += (uint64_t)(start * size_of(part.kind));
+        part.count = part.count - start < SLICE ? part.count - start : SLICE;
+        if (is_finite(&part))
+            continue;
+        while (row < first &&
+               !__atomic_compare_exchange_n(&search->first, &first, row, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            ;
+    }
+}
+
+/* The place of the first row in which an element isn't finite; how many rows there are where all are. */
+int64_t tracetui_first_not_finite(const Row *rows, int64_t count, Parallel *parallel, int64_t threads) {
+    Search all = {rows, count, 0, count};
+    on_threads(parallel, threads, search, &all);
+    return all.first;
 }

@@ -7,9 +7,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-PATH = Path(__file__).with_name("libtracetui.so.7")
+PATH = Path(__file__).with_name("libtracetui.so.8")
 SWITCH = "TRACETUI_NATIVE"
-_INTERFACE = 7
+_INTERFACE = 8
 """What interface.c says, raised whenever a function comes or its arguments change."""
 
 

@@ -7,6 +7,7 @@
  */
 
 #include "elements.h"
+#include "parallel.h"
 
 enum { BLOCK = 512 };
 
@@ -86,8 +87,15 @@ static void add_one_by_one(Statistics *statistics, const void *elements, Kind ki
 #include "statistics_blocks.h"
 #endif
 
-/* Adds the elements of each row to statistics of its own, which start as zeros. */
-void tracetui_add_statistics(const Row *rows, int64_t count, Statistics *statistics) {
+typedef struct {
+    const Row *rows;
+    Statistics *statistics;
+    int64_t left; /* rows that nobody has begun with */
+} Work;
+
+/* From the last row on, which often is the longest: that of the logits. */
+static void add_rows(void *data) {
+    Work *work = data;
     size_t (*add_blocks)(const void *, size_t, Kind, Statistics *) = add_blocks_16;
     switch (register_width()) {
 #ifdef TARGET_64
@@ -101,11 +109,19 @@ void tracetui_add_statistics(const Row *rows, int64_t count, Statistics *statist
         break;
 #endif
     }
-    for (int64_t i = 0; i < count; i++) {
-        const void *elements = (const void *)(uintptr_t)rows[i].address;
-        size_t length = (size_t)rows[i].count;
-        Kind kind = (Kind)rows[i].kind;
-        size_t added = add_blocks(elements, length, kind, &statistics[i]);
-        add_one_by_one(&statistics[i], elements, kind, added, length - added);
+    for (int64_t i; (i = __atomic_sub_fetch(&work->left, 1, __ATOMIC_RELAXED)) >= 0;) {
+        const Row *row = &work->rows[i];
+        const void *elements = (const void *)(uintptr_t)row->address;
+        size_t length = (size_t)row->count;
+        Kind kind = (Kind)row->kind;
+        size_t added = add_blocks(elements, length, kind, &work->statistics[i]);
+        add_one_by_one(&work->statistics[i], elements, kind, added, length - added);
     }
+}
+
+/* Adds the elements of each row to statistics of its own, which start as zeros. */
+void tracetui_add_statistics(const Row *rows, int64_t count, Statistics *statistics, Parallel *parallel,
+                             int64_t threads) {
+    Work work = {rows, statistics, count};
+    on_threads(parallel, threads, add_rows, &work);
 }

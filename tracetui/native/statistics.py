@@ -47,8 +47,8 @@ def sums_of(rows: Rows) -> list[FloatSums] | None:
     sums = bytearray(_LAYOUT.size * (len(rows) // _NUMBERS))
     where, made = rows.buffer_info()[0], address_of(sums)
 
-    def add_part(first: int, end: int) -> None:
-        add(where + first * _BYTES, end - first, made + first * _LAYOUT.size)
+    def add_part(first: int, end: int, parallel: int, threads: int) -> None:
+        add(where + first * _BYTES, end - first, made + first * _LAYOUT.size, parallel, threads)
 
     run_in_parts(add_part, rows[1::_NUMBERS])
     return list(map(FloatSums._make, _LAYOUT.iter_unpack(sums)))
@@ -64,8 +64,8 @@ def first_not_finite(rows: Rows) -> int | None:
         return None
     where, found = rows.buffer_info()[0], [len(rows) // _NUMBERS]
 
-    def find_in_part(first: int, end: int) -> None:
-        place = find(where + first * _BYTES, end - first)
+    def find_in_part(first: int, end: int, parallel: int, threads: int) -> None:
+        place = find(where + first * _BYTES, end - first, parallel, threads)
         if place < end - first:
             found.append(first + place)
 
@@ -74,23 +74,23 @@ def first_not_finite(rows: Rows) -> int | None:
 
 
 @cache
-def _add_statistics() -> Callable[[int, int, object], None] | None:
+def _add_statistics() -> Callable[[int, int, int, int, int], None] | None:
     loaded = library()
     if loaded is None:
         return None
     function = loaded.tracetui_add_statistics
-    function.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
+    function.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     function.restype = None
     return function
 
 
 @cache
-def finder() -> Callable[[int, int], int] | None:
-    """The function behind `first_not_finite`, by the address of rows and how many they are."""
+def finder() -> Callable[[int, int, int, int], int] | None:
+    """The function behind `first_not_finite`, by the address of rows, how many they are, and the threads for it."""
     loaded = library()
     if loaded is None:
         return None
     function = loaded.tracetui_first_not_finite
-    function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    function.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
     function.restype = ctypes.c_int64
     return function

@@ -95,7 +95,7 @@ def is_finite(tensor: torch.Tensor) -> bool:
     row, find = floats_in(tensor), finder()
     if row is not None and find is not None:
         rows = array("q", row)
-        return find(rows.buffer_info()[0], 1) == 1
+        return find(rows.buffer_info()[0], 1, 0, 1) == 1
     if tensor.dtype not in _SUMMED:
         return of_tensor(tensor).finite
     plain = tensor.detach() if tensor.requires_grad else tensor
