@@ -22,7 +22,8 @@ from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.deferred import describing as steps
 from tracetui.tracer.deferred.describing import Describing, Log
 from tracetui.tracer.deferred.pass_shapes import PassShapes, seen_as_they_are
-from tracetui.tracer.residual.sum import is_plain_sum, is_sum, plain_sums
+from tracetui.tracer.residual.plain_sum import is_plain_sum, plain_sums
+from tracetui.tracer.residual.sum import is_sum
 from tracetui.tracer.residual.value_questions import Learnt, ValueQuestion
 
 _MOST = 4

@@ -17,6 +17,7 @@ from weakref import ref
 import torch
 
 from tracetui.tracer.residual.module_facts import ModuleFacts
+from tracetui.tracer.residual.plain_sum import is_plain_sum
 from tracetui.tracer.residual.running_layer import (
     PassedTensor,
     RunningLayer,
@@ -28,12 +29,7 @@ from tracetui.tracer.residual.running_layer import (
     remember,
     renews,
 )
-from tracetui.tracer.residual.sum import (
-    is_anew,
-    is_plain_sum,
-    is_scaled_sum,
-    is_sum,
-)
+from tracetui.tracer.residual.sum import is_anew, is_scaled_sum, is_sum
 from tracetui.tracer.residual.value_questions import Learnt, ValueQuestions
 
 

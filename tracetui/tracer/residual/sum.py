@@ -6,25 +6,19 @@ is None.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracetui.native.samples import taker
+from tracetui.native.sums import left_of_sum
+from tracetui.tracer.capture.statistics import floats_in
+from tracetui.tracer.residual.plain_sum import NEGLIGIBLE, are_as_wide, few, is_plain_sum, runs_of
 
-_ROWS, _COLUMNS = 8, 64
-"""How much of a tensor is looked at."""
-_WIDEST = 8
-"""Bytes of an element that compiled code can take."""
-_NEGLIGIBLE = 1e-6
-"""A smaller share of a sum than this counts as nothing."""
-_MOVED = 1 / 16
-"""The share of a sum's values that differ from what they were before it, at least."""
 _BETTER = 2
 """How many times nearer a sum must be than what it is without its smaller part."""
 _ROUNDINGS = 8
@@ -54,57 +48,50 @@ def is_sum(
         return False
     if is_plain_sum(tensor, stream, others[-1]):
         return True
+    terms = [stream, *(() if normed is None else (normed,)), *others]
+    eps = _coarsest(tensor, stream, *others)
+    if not factors and _is_far_at_a_glance([tensor, *terms], eps):
+        return False
     total, base = _sample(tensor), _sample(stream)
     bases = [base, *(base * _sample(factor) for factor in factors)]
     bases += [_sample(normed)] if normed is not None else []
     parts = [np.broadcast_to(_sample(each), total.shape) for each in others]
     if not _all_finite(total, *bases, *parts):
         return None
-    eps = _coarsest(tensor, stream, *others)
     if _is_far_from_all(total, [*bases, *parts], eps):
         return False
     return any(_fits(total, [each], parts[-1:], eps) for each in bases) or _fits(total, bases, parts, eps)
 
 
 def _is_far_from_all(total: Sample, terms: Sequence[Sample], eps: float) -> bool:
-    """Whether no multiples of these come so near to a total that `_fits` could hold for any of them.
-
-    Each value may be off by a few roundings of terms that are at most so many times larger than all of the total.
-    """
-    allowed = _ROUNDINGS * eps * (_CANCELLED * len(terms) + 2) * np.sqrt(total.size)
-    if allowed >= 1:
+    """Whether no multiples of these come so near to a total that `_fits` could hold for any of them."""
+    if (allowed := _allowed_share(len(terms), total.size, eps)) >= 1:
         return False
     directions = np.linalg.qr(np.stack([each.ravel() for each in terms], axis=1))[0]
     left = total.ravel() - directions @ (directions.T @ total.ravel())
     return bool(np.linalg.norm(left) > allowed * np.linalg.norm(total))
 
 
-def is_plain_sum(tensor: torch.Tensor, stream: torch.Tensor, last: torch.Tensor) -> bool:
-    """Whether a tensor is what torch makes of stream + last, to the last bit, and both have a part in it.
+def _is_far_at_a_glance(tensors: Sequence[torch.Tensor], eps: float) -> bool:
+    """The same of a total and its terms, in another sample; False where compiled code can't read all of them."""
+    runs, rows = runs_of(tensors[0].shape), array("q")
+    if (allowed := _allowed_share(len(tensors) - 1, runs.elements, eps)) >= 1:
+        return False
+    for tensor in tensors:
+        row = floats_in(tensor)
+        if row is None or not are_as_wide(tensor, tensors[0]) or not tensor.is_contiguous():
+            return False
+        rows.extend(row)
+    norms = left_of_sum(rows, runs)
+    # With NaN in the sample nobody knows.
+    return norms is not None and norms.left > allowed * norms.total
 
-    That is the likeliest, and needs no weights to be looked for.
+
+def _allowed_share(terms: int, values: int, eps: float) -> float:
+    """How much of a sum may be left over by its terms, as far as it is rounded: each value by a few roundings of terms
+    that are at most so many times larger than all of the sum.
     """
-    if not tensor.dtype == stream.dtype == last.dtype or not tensor.device == stream.device == last.device:
-        return False
-    total, one, other = _few(tensor), _few(stream), _few(last)
-    if other.shape != total.shape or not torch.equal(total, one + other):
-        return False
-    size, of_stream = (torch.linalg.vector_norm(part.float()).item() for part in (total, one))
-    # Where what is added isn't finite, nor is the sum: than its size nothing is larger.
-    return of_stream > _NEGLIGIBLE * size and (total != one).sum().item() > _MOVED * total.numel()
-
-
-def plain_sums(
-    tensors: Sequence[torch.Tensor], streams: Sequence[torch.Tensor], last: Sequence[torch.Tensor]
-) -> list[bool]:
-    """What `is_plain_sum` says of each of several sums; all are of one shape, one dtype and one device."""
-    totals, ones, others = map(_few_of_each, (tensors, streams, last))  # [sums,rows,columns]
-    total, one, made = map(_numbers, (totals, ones, ones + others))
-    sizes, of_streams = (np.linalg.norm(each, axis=1) for each in (total, one))  # [sums]
-    moved = np.count_nonzero(total != one, axis=1)  # [sums]
-    enough = (of_streams > _NEGLIGIBLE * sizes) & (moved > _MOVED * total.shape[1])
-    told: list[bool] = ((total == made).all(axis=1) & enough).tolist()
-    return told
+    return _ROUNDINGS * eps * (_CANCELLED * terms + 2) * math.sqrt(values)
 
 
 def is_anew(output: torch.Tensor, first: torch.Tensor, last: torch.Tensor, stream: torch.Tensor) -> bool:
@@ -161,56 +148,11 @@ def is_scaled_sum(tensor: torch.Tensor, stream: torch.Tensor, last: torch.Tensor
 
 def same_values(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two tensors hold the same numbers, in whatever dtype."""
-    return one.numel() == other.numel() and bool(torch.equal(_few(one).float(), _few(other).float()))
-
-
-def _few(tensor: torch.Tensor) -> torch.Tensor:
-    """A few rows and columns of a tensor, the same of each [rows, columns]."""
-    width = tensor.shape[-1]
-    count = tensor.numel() // max(1, width)
-    by_rows, by_columns = -(-count // _ROWS), -(-width // _COLUMNS)
-    if count and tensor.is_contiguous():
-        # One view in place of four.
-        size = (-(-count // by_rows), -(-width // by_columns))
-        return tensor.as_strided(size, (by_rows * width, by_columns))
-    rows = tensor.detach().reshape(-1, width)
-    if count <= _ROWS and width <= _COLUMNS:
-        return rows
-    return rows[::by_rows, ::by_columns]
-
-
-def _few_of_each(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """A few rows and columns of several tensors of one shape and dtype [tensors, rows, columns]."""
-    take, (shape, itemsize) = taker(), (tensors[0].shape, tensors[0].itemsize)
-    lie_in_a_row = all(each.is_cpu and each.is_contiguous() and not each.is_neg() for each in tensors)
-    if take is None or not lie_in_a_row or itemsize > _WIDEST or not tensors[0].numel():
-        return torch.stack([_few(each) for each in tensors])
-    size, places = _places(shape)
-    where, count = places.ctypes.data, places.size
-    rows = array("q", [n for each in tensors for n in (each.const_data_ptr(), itemsize, where, count)])  # type: ignore[attr-defined]
-    made = torch.empty((len(tensors), *size), dtype=tensors[0].dtype)
-    take(rows.buffer_info()[0], len(tensors), made.data_ptr())
-    return made
-
-
-@lru_cache(256)
-def _places(shape: torch.Size) -> tuple[tuple[int, int], npt.NDArray[np.int64]]:
-    """How many rows and columns `_few` has of a tensor of some shape, and the numbers of their elements."""
-    width = shape[-1]
-    rows, columns = (
-        np.arange(0, end, -(-end // most)) for end, most in ((shape.numel() // width, _ROWS), (width, _COLUMNS))
-    )
-    return (len(rows), len(columns)), (rows[:, None] * width + columns).ravel().astype(np.int64)
-
-
-def _numbers(stack: torch.Tensor) -> npt.NDArray[np.floating]:
-    """Several tensors' own numbers, each in a row; of a narrow dtype as float32, which holds them all."""
-    rows = stack.reshape(len(stack), -1)
-    return (rows if rows.dtype == torch.float64 else rows.float()).cpu().numpy()
+    return one.numel() == other.numel() and bool(torch.equal(few(one).float(), few(other).float()))
 
 
 def _sample(tensor: torch.Tensor) -> Sample:
-    return _few(tensor).detach().to(device="cpu", dtype=torch.float64).numpy()
+    return few(tensor).detach().to(device="cpu", dtype=torch.float64).numpy()
 
 
 def _streams(stack: torch.Tensor, like: torch.Tensor) -> Sample | None:
@@ -268,4 +210,4 @@ def _fits(
         without = left @ np.linalg.lstsq(left, total.ravel(), rcond=eps)[0] - total.ravel()
         # What is added is small beside the largest values of the stream: it counts if the others can't do without.
         added = np.linalg.norm(without / scale) > max(_BETTER * np.linalg.norm(off), eps / 8 * np.sqrt(total.size))
-    return bool(of_stream > _NEGLIGIBLE * size and added)
+    return bool(of_stream > NEGLIGIBLE * size and added)
