@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tests.tracer.models import prompt, tiny_llama4
+from tests.tracer.tiers import differences, recorded
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture import alias as capture
 from tracetui.tracer.capture.values import TorchValue
@@ -24,6 +27,55 @@ class WritesLater(nn.Module):
         out: torch.Tensor = self.child(x)
         out.add_(100.0)
         return out
+
+
+def _by_data(x: torch.Tensor) -> None:
+    x.data.mul_(2)
+
+
+def _by_other_data(x: torch.Tensor) -> None:
+    x.data = x.data * 2
+
+
+def _by_numpy(x: torch.Tensor) -> None:
+    x.numpy()[...] *= 2
+
+
+class BetweenModules(nn.Module):
+    """Does something with a tensor between one module, which returned it, and the next, which hands it on."""
+
+    def __init__(self, between: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Identity()
+        self.between = between
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.first(x)
+        self.between(out)
+        handed_on: torch.Tensor = self.second(out)
+        return handed_on
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("write", [_by_data, _by_other_data, _by_numpy])
+def test_what_is_written_past_a_tensor_s_version_is_recorded_too(
+    write: Callable[[torch.Tensor], None], later: bool
+) -> None:
+    model, x = BetweenModules(write), torch.randn(2, 3, 4)
+    trace, _ = recorded(model, {"x": x}, later)
+    np.testing.assert_array_equal(trace["second"], 2 * trace["first"])
+    with torch.no_grad():
+        np.testing.assert_array_equal(trace["output"], model(x).numpy())
+
+
+def test_a_tensor_that_is_only_read_by_numpy_is_one_and_the_same() -> None:
+    model, x = BetweenModules(lambda out: float(out.numpy().sum())), torch.randn(2, 3, 4)
+    at_once, later = (recorded(model, {"x": x}, later) for later in (False, True))
+    assert not [*differences(at_once, later)]
+    for trace, _ in (at_once, later):
+        first, second = (trace.records[index] for index in (0, 1))
+        assert [first.site, second.site, second.inputs] == ["first", "second", (first.index,)]
+        assert trace.value(first) is trace.value(second)
 
 
 @pytest.mark.parametrize("way", [capture._lazily, capture._copied])

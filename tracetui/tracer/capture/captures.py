@@ -14,14 +14,15 @@ from tracetui.tracer.capture.alias import capture_function
 from tracetui.tracer.capture.snapshots import Snapshots
 from tracetui.tracer.capture.statistics import is_finite
 from tracetui.tracer.capture.store import ValueStore
+from tracetui.tracer.capture.unwritten import address_of, holds
 from tracetui.tracer.capture.values import TorchValue
 
 _REMEMBERED = 6
 """How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
 
 
-_Known = dict[tuple[int, bool], tuple[torch.Tensor, int, Value]]
-"""By identity, and whether the elements are wanted: the tensor, the version of it, and its value.
+_Known = dict[tuple[int, bool], tuple[torch.Tensor, int, int, Value]]
+"""By identity, and whether the elements are wanted: the tensor, its version, where it lay, and its value.
 
 While a tensor is in here no other takes its identity.
 """
@@ -96,8 +97,8 @@ class Captures:
         return finite
 
 
-def _seen(tensor: torch.Tensor, value: Value) -> tuple[torch.Tensor, int, Value]:
-    return tensor, -1 if tensor.is_inference() else tensor._version, value
+def _seen(tensor: torch.Tensor, value: Value) -> tuple[torch.Tensor, int, int, Value]:
+    return tensor, -1 if tensor.is_inference() else tensor._version, address_of(tensor), value
 
 
 def _known(tensor: torch.Tensor, among: _Known, wanted: bool) -> Value | None:
@@ -105,4 +106,8 @@ def _known(tensor: torch.Tensor, among: _Known, wanted: bool) -> Value | None:
     seen = among.get((id(tensor), wanted))
     if seen is None and not wanted:
         seen = among.get((id(tensor), True))
-    return seen[2] if seen is not None and seen[1] != -1 and seen[1] == tensor._version else None
+    if seen is None:
+        return None
+    _, version, address, value = seen
+    unwritten = version != -1 and version == tensor._version
+    return value if unwritten and (address == address_of(tensor) or holds(tensor, value)) else None

@@ -60,7 +60,7 @@ class Recorder:
         self.name_predictions = name_predictions
         self._captures = Captures(keep, self.store, matrices)
         self.snapshots = self._captures.snapshots
-        self.sources = Sources(self.snapshots.base)
+        self.sources = Sources(self.snapshots.base, self._values)
         self.calls: dict[str, int] = {}
         """How often each module was called in this pass, by its path."""
         self.pass_ = 0

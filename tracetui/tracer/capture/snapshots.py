@@ -13,6 +13,7 @@ from tracetui.tracer.capture.alias import capture_function, is_all_on_the_proces
 from tracetui.tracer.capture.readable import is_readable, stands_for_many
 from tracetui.tracer.capture.statistics import floats_in
 from tracetui.tracer.capture.store import ValueStore
+from tracetui.tracer.capture.unwritten import address_of, holds
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.ranks.places import Places
 
@@ -42,6 +43,8 @@ class Snapshots:
         """By their numbers; that of a tensor written to since is another."""
         self.versions: list[int] = []
         """And which of their versions it was."""
+        self.addresses: list[int] = []
+        """And where it lay: a write that its version tells nothing of moves it."""
         self._captured: list[torch.Tensor] = []
         """By their numbers, which are given in order."""
         self._values: list[TorchValue] = []
@@ -85,10 +88,20 @@ class Snapshots:
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor's value, the same until it is written to; NONE where there is none."""
-        number = self.known.get(id(tensor), NONE)
-        if number != NONE and self.versions[number] == tensor._version:
+        if id(tensor) in self.known and (number := self._known(tensor)) != NONE:
             return number
         return self._taken(tensor)
+
+    def _known(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor that came by before and was not written to since; NONE of all else."""
+        number = self.known.get(id(tensor), NONE)
+        if number == NONE or self.versions[number] != tensor._version:
+            return NONE
+        if self.addresses[number] != address_of(tensor):
+            if not holds(tensor, self.values[number]):
+                return NONE
+            self.addresses[number] = address_of(tensor)
+        return number
 
     def are_sound(self, numbers: Sequence[int]) -> bool:
         """Whether there are snapshots of all, and nothing in them is known to be NaN or infinite."""
@@ -102,10 +115,8 @@ class Snapshots:
     def value(self, tensor: torch.Tensor) -> TorchValue | None:
         """What is recorded of a snapshot, or of a tensor that has one; None of all else."""
         number = self.number_of(tensor)
-        if number == NONE:
-            number = self.known.get(id(tensor), NONE)
-            if number == NONE or self.versions[number] != tensor._version:
-                return None
+        if number == NONE and (number := self._known(tensor)) == NONE:
+            return None
         return self.values[number]
 
     def number_of(self, snapshot: torch.Tensor) -> int:
@@ -197,6 +208,7 @@ class Snapshots:
         self._captured, self._values, self.are_odd = [], [], False
         self._tensors.clear()
         self.versions.clear()
+        self.addresses.clear()
         for held in (self._numbers, self.bases, self.themselves, self._views):
             held.clear()
         self.not_finite.clear()
@@ -211,14 +223,14 @@ class Snapshots:
         if stands_for_many(tensor):
             return NONE
         try:
-            version, captured = tensor._version, self._share(tensor)
+            version, address, captured = tensor._version, address_of(tensor), self._share(tensor)
             size = captured.nbytes
         except RuntimeError:
             return self._taken_anywhere(tensor)
         if size > self._store.left and not self._store.may_hold_more(size):
             return NONE
         self._store.left -= size
-        number = self._numbered(tensor, captured, version)
+        number = self._numbered(tensor, captured, version, address)
         self.unseen_bytes += size
         if not self._looks_late:
             self._look_now(number)
@@ -239,7 +251,7 @@ class Snapshots:
         size = captured.nbytes
         if not self._store.takes(size):
             return NONE
-        number, late = self._numbered(tensor, captured, version), self._looks_late
+        number, late = self._numbered(tensor, captured, version, address_of(tensor)), self._looks_late
         if captured.is_cpu:
             self.unseen_bytes += size
         else:
@@ -252,11 +264,12 @@ class Snapshots:
             self.places.stands_for(captured, tensor)
         return number
 
-    def _numbered(self, tensor: torch.Tensor, captured: torch.Tensor, version: int) -> int:
+    def _numbered(self, tensor: torch.Tensor, captured: torch.Tensor, version: int, address: int) -> int:
         number = len(self._captured)
         self._captured.append(captured)
         self._tensors.append(tensor)
         self.versions.append(version)
+        self.addresses.append(address)
         self.known[id(tensor)] = number
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():
@@ -281,8 +294,7 @@ class Snapshots:
             self.not_finite.add(number)
 
     def _is_view(self, number: int, base: torch.Tensor) -> None:
-        known = self.known.get(id(base), NONE)
         if id(base) in self.themselves:
             self._views[number] = base
-        elif known != NONE and self.versions[known] == base._version:
+        elif (known := self._known(base)) != NONE:
             self.bases[number] = known

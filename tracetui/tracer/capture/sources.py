@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from weakref import ReferenceType, ref
 
 import torch
 
 from tracetui.recording.record import UNRECORDED
+from tracetui.recording.value import Value
+from tracetui.tracer.capture.unwritten import address_of, holds
 
 
 class Sources:
     """The tensors of one pass that were recorded, by identity; none is kept alive. Used by the model's thread alone."""
 
-    def __init__(self, base_of: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
-        """base_of: the tensor that another one is a view of, if the view covers all of it."""
+    def __init__(self, base_of: Callable[[torch.Tensor], torch.Tensor | None], values: Sequence[Value]) -> None:
+        """base_of: the tensor that another one is a view of, if the view covers all of it. values: by their records."""
         self._base_of = base_of
-        self._known: dict[int, tuple[ReferenceType[torch.Tensor], int, int]] = {}
+        self._values = values
+        self._known: dict[int, tuple[ReferenceType[torch.Tensor], int, int, int]] = {}
         self._others: Callable[[], Iterable[tuple[torch.Tensor, int]]] | None = None
 
     def forget(self) -> None:
@@ -33,7 +36,9 @@ class Sources:
             self._add_others()
         # Nobody can tell whether one of inference mode was written to since.
         if not tensor.is_inference():
-            self._known[id(tensor)] = (ref(tensor), tensor._version, index)
+            # What the caller gave may have no storage, and nobody captured it.
+            address = address_of(tensor) if index >= 0 else 0
+            self._known[id(tensor)] = (ref(tensor), tensor._version, address, index)
 
     def _add_others(self) -> None:
         others, self._others = self._others, None
@@ -57,8 +62,11 @@ class Sources:
         known = self._known.get(id(tensor))
         if known is None or tensor.is_inference():
             return UNRECORDED
-        same, version, index = known
-        return index if same() is tensor and version == tensor._version else UNRECORDED
+        same, version, address, index = known
+        if same() is not tensor or version != tensor._version:
+            return UNRECORDED
+        stays = index < 0 or address == address_of(tensor) or holds(tensor, self._values[index])
+        return index if stays else UNRECORDED
 
 
 def _whole_base(tensor: torch.Tensor) -> torch.Tensor | None:

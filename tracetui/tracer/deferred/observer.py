@@ -19,6 +19,7 @@ from torch import nn
 from tracetui.models.module_tree import KnownModel
 from tracetui.tracer.capture.outputs import with_others
 from tracetui.tracer.capture.snapshots import NONE
+from tracetui.tracer.capture.unwritten import address_of
 from tracetui.tracer.deferred import describing as steps
 from tracetui.tracer.deferred.attention import DeferredAttention
 from tracetui.tracer.deferred.describing import Describing
@@ -47,7 +48,8 @@ class DeferringObserver:
         self._edits, self._frames, self._clock = watched.editor.log, watched.frames, watched.clock
         self._snapshots = watched.recorder.snapshots
         self._number, self._known = self._snapshots.number, self._snapshots.known
-        self._versions, self._not_finite = self._snapshots.versions, self._snapshots.not_finite
+        self._versions, self._addresses = self._snapshots.versions, self._snapshots.addresses
+        self._not_finite = self._snapshots.not_finite
         self._describing = Describing(inner, watched, living)
         self._model = known
         # What is decided for a single watch may hold on to it.
@@ -119,8 +121,13 @@ class DeferringObserver:
             # Nearly all there is: one tensor, mostly one that came by before, and nobody waits.
             tensor = args[0]
             number = self._known.get(id(tensor), NONE)
-            if number == NONE or self._versions[number] != tensor._version:
-                number = self._number(tensor) if type(tensor) is torch.Tensor else NONE
+            if type(tensor) is not torch.Tensor:
+                number = NONE
+            elif number == NONE or self._versions[number] != tensor._version:
+                number = self._number(tensor)
+            elif self._addresses[number] != address_of(tensor):
+                # Moved, by a write that its version tells nothing of, or by a look.
+                number = self._number(tensor)
             if number != NONE and not self._not_finite:
                 self._steps += steps.BEGAN, site, number, at
                 for begin in site.begins:
