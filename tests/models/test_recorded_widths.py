@@ -71,3 +71,8 @@ def test_experts_that_are_given_other_numbers_of_tokens_are_planned_a_kernel_for
     assert kernel_bytes(model, 4, 512) == 0
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert kernel_bytes(model, 2, 512) == 0
+    # A build without oneDNN has none of its operators.
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.delattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert kernel_bytes(model, 2, 512) == 0

@@ -22,7 +22,7 @@ _MOST_CACHED = 1024
 
 def kernel_bytes(model: nn.Module, itemsize: int, positions: int) -> int:
     """Bytes that a pass of so many tokens adds at most; 0 without experts, or where such kernels aren't made."""
-    if itemsize != 2 or not positions or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if itemsize != 2 or not positions or not _makes_kernels():
         return 0
     counts = [_counts(module, positions, chosen_experts(model)) for module in model.modules() if runs_singly(module)]
     matrices = max((_matrices(module) for module in model.modules() if runs_singly(module)), default=0)
@@ -30,6 +30,12 @@ def kernel_bytes(model: nn.Module, itemsize: int, positions: int) -> int:
     rows = positions * -math.expm1(-sum(counts) / positions)
     made = round(rows * matrices)
     return made * _FOR_GOOD + min(made, _MOST_CACHED) * _CACHED
+
+
+def _makes_kernels() -> bool:
+    """Whether torch has oneDNN, as its builds for Apple's processors don't, and that makes code for bfloat16 here."""
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _counts(module: nn.Module, positions: int, chosen: int) -> float:
