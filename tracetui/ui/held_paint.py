@@ -6,7 +6,7 @@ import time
 from asyncio import get_running_loop
 from contextlib import ExitStack
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 from textual.app import App
 
@@ -20,7 +20,8 @@ class HeldPaint:
     """Holds back one application's painting while at least one read of it is under way."""
 
     def __init__(self, app: App[Any]) -> None:
-        self._app = app
+        # It is found by the application, which would never be gone otherwise.
+        self._app: App[Any] = proxy(app)
         self._reads: dict[object, object] = {}
         """The newest read of each group, which alone is waited for."""
         self._batch = ExitStack()
@@ -28,7 +29,7 @@ class HeldPaint:
         """When the hold ends, whether the reads are there or not."""
         self._rests_until = 0.0
         self._painted_on: object = None
-        """The screen and its size when the hold began."""
+        """The screen and its size when the hold began, as long as it lasts."""
 
     def begin(self, group: object, read: object) -> None:
         """Hold for a read that begins; newer reads of its group replace it."""
@@ -62,8 +63,9 @@ class HeldPaint:
         if not self._app.screen_stack:
             # The application has ended meanwhile.
             return
-        screen = self._app.screen
-        if (screen, self._app.size) != self._painted_on:
+        screen, painted_on = self._app.screen, self._painted_on
+        self._painted_on = None
+        if (screen, self._app.size) != painted_on:
             # What another screen or size drew at once was dropped meanwhile.
             screen.refresh()
         screen.check_idle()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
+from textual import events
+from textual.screen import Screen
 from textual.widgets import Input
 
 from tests import tiny_moe
@@ -25,7 +30,9 @@ from tracetui.recording.spill_file import SpillFile
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import StatisticsValue
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.dialogs.files.open import completed
+from tracetui.ui.debugger_screen.screen import DebuggerScreen
+from tracetui.ui.dialogs.files.open import Recording, completed
+from tracetui.ui.panes.pane import REST
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
 
 
@@ -266,3 +273,45 @@ def test_the_tree_is_in_the_file(tmp_path: Path) -> None:
         found = open_recording(path)
         assert found.outline == outline
         assert found.run.started == trace.run.started
+
+
+async def test_keys_wait_until_an_opened_recording_has_its_panes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, complete, begun, go = written(tmp_path / "t.npz"), DebuggerScreen.complete, asyncio.Event(), asyncio.Event()
+
+    async def complete_late(screen: DebuggerScreen) -> None:
+        begun.set()
+        await go.wait()
+        await complete(screen)
+
+    async with opened(path) as it:
+        await it.press("o")
+        monkeypatch.setattr(DebuggerScreen, "complete", complete_late)
+        it.app.screen.query_one(Input).value = str(path)
+        it.app.post_message(events.Key("enter", None))
+        await begun.wait()
+        for key in "ss5":
+            it.app.post_message(events.Key(key, key))
+        await asyncio.sleep(0)
+        go.set()
+        await it.settle()
+        assert it.app.screen is not it.screen
+        assert it.top.state.cursor == 1
+        assert it.top.front == "logits"
+
+
+async def test_recordings_that_were_closed_are_gone(tmp_path: Path) -> None:
+    path, closed = written(tmp_path / "t.npz"), list[ref[Screen[Any]]]()
+    async with opened(path) as it:
+        for _ in range(3):
+            await it.app._show_recording(Recording(path, open_recording(path)))
+            await it.settle()
+            closed.append(ref(it.app.screen))
+            it.app.action_close_recording()
+            await it.settle()
+        # What waits for the keys to rest has panes still.
+        await it.pilot.pause(1.5 * REST)
+        gc.collect()
+        assert closed[0]() is None
+        assert closed[1]() is None

@@ -46,6 +46,7 @@ from tracetui.ui.painting.sized_screen import styled_once
 from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.tab_line import TabLine
+from tracetui.ui.theme.following import follow_theme
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.key_bar import KeyBar
 from tracetui.ui.widgets.prompt_bar import PromptBar
@@ -158,7 +159,7 @@ class DebuggerScreen(Screen[None]):
         parts.runs.begin()
         self.arrangement.show_keys()
         self.arrangement.show_front()
-        self.app.theme_changed_signal.subscribe(self, lambda _: parts.use_theme(self.app))
+        follow_theme(self, lambda screen: screen.parts.use_theme(screen.app))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys rest while a line is typed."""

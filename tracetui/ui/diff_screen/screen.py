@@ -34,6 +34,7 @@ from tracetui.ui.keys.commands import bindings, shown_key
 from tracetui.ui.keys.unknown import UnknownKeys
 from tracetui.ui.painting.compositor import PartCompositor
 from tracetui.ui.reader import read_in_background
+from tracetui.ui.theme.following import follow_theme
 from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import CommandBar
@@ -105,7 +106,7 @@ class DiffScreen(Screen[None]):
         self._head()
         self.query_one("#diff-progress", Static).update(_progress(0, 0))
         read_in_background(self, "report", partial(_compared, self._comparing, self._tell, self._left), self._show)
-        self.app.theme_changed_signal.subscribe(self, self._use_theme)
+        follow_theme(self, DiffScreen._use_theme)
         self._use_theme()
         self.arrangement.show()
         self.planes.title()
@@ -159,7 +160,7 @@ class DiffScreen(Screen[None]):
         """Whether the words have all the room."""
         self.set_class(words, "-told")
 
-    def _use_theme(self, _: object = None) -> None:
+    def _use_theme(self) -> None:
         palettes = getattr(self.app, "palettes", None)
         if palettes is not None:
             for heatmap in self.planes.maps:
