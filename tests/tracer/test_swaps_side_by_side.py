@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers.models.llama.modeling_llama import LlamaMLP
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP
 
 from tests.models.hf_files import saved
 from tests.models.quantised.folders import with_weights
@@ -103,6 +103,30 @@ def test_rows_that_influence_one_another_are_noticed(
     forward = LlamaMLP.forward
     monkeypatch.setattr(LlamaMLP, "forward", lambda mlp, x: forward(mlp, x) + x.mean(0, keepdim=True))
     swapped = Swapped(folder("llama"), [IDS])
+    assert swapped.together() == swapped.alone()
+
+
+class _OtherwiseWithoutACache(LlamaDecoderLayer):  # type: ignore[misc]
+    """As it is called for a swap beside others alone."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*args, **kwargs) + (0.1 if kwargs.get("past_key_values") is None else 0.0)
+
+
+@pytest.mark.parametrize("changed", [[LAYERS - 1], [LAYERS - 2], range(LAYERS)])
+def test_every_kind_of_layer_is_tried_beside_others(folder: Callable[[str], Path], changed: Sequence[int]) -> None:
+    swapped = Swapped(folder("llama"), [IDS])
+    for number in changed:
+        swapped.model.runnable.built.module.get_submodule(f"model.layers.{number}").__class__ = _OtherwiseWithoutACache
+    assert swapped.together() == swapped.alone()
+
+
+def test_two_swaps_of_the_first_layer_are_tried_beside_each_other(folder: Callable[[str], Path]) -> None:
+    swapped = Swapped(folder("llama"), [IDS])
+    for layer in swapped.swaps:
+        swapped.model.runnable.built.module.get_submodule(layer.layer).__class__ = _OtherwiseWithoutACache
+    last, before, *_ = swapped.swaps
+    swapped.swaps = [last, *(LayerSwap(before.layer, (name,)) for name in before.weights[:2])]
     assert swapped.together() == swapped.alone()
 
 

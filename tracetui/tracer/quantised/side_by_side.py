@@ -32,6 +32,8 @@ ROWS = 4
 _APART = 1e-2
 """Of what a swap does to the logits, by which a row may be off what the swap gives alone."""
 _STATES = "hidden_states"
+_Kind = frozenset[tuple[object, ...]]
+"""Of a layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,12 @@ class SideBySide:
         self._model = model
         self._prompts = prompts
         self._fits = True
-        self._proven: set[frozenset[type]] = set()
-        """The classes of the modules in those layers of which rows have been compared with swaps alone."""
+        self._kinds = _kinds(model.runnable.built.module)
+        """Of each layer, in the order of the model."""
+        self._swapped: set[_Kind] = set()
+        """The kinds of those layers of which a swap beside others has been compared with the same swap alone."""
+        self._shared: set[_Kind] = set()
+        """And of those that such a row went through with the others."""
 
     def run(
         self, original: Trace, swaps: Sequence[LayerSwap], begins: Callable[[LayerSwap], None]
@@ -99,28 +105,34 @@ class SideBySide:
             with carried.carrying(group):
                 logits = logits_of(self._model.run_from(original, first.layer))  # [R,T,V]
             runs = carried.runs(group, logits)
-            # The lowest one's layer is called as ever: the next one's shows more.
-            self._check(original, group[-2], runs[-2], first.layer)
+            self._check(original, carried.order, dict(zip(group, runs, strict=True)))
         except (_ApartError, ModelError):
             self._fits = False
             self._model.run(self._prompts)
             return []
         return runs
 
-    def _check(self, original: Trace, swap: LayerSwap, beside: SwappedRun, start: str) -> None:
+    def _check(self, original: Trace, order: Sequence[LayerSwap], runs: Mapping[LayerSwap, SwappedRun]) -> None:
         """Raises _ApartError where a row isn't what its swap gives alone; looked at once for each kind of layer.
 
-        start: the first layer of the run that had the row, before which all is the original's.
+        order: the swaps as they began. Before the layer of the first all is the original's.
         """
-        kinds = _kinds_from(self._model.runnable.built.module, swap.layer)
-        if self._proven >= kinds:
-            return
-        with self._model.swapped(swap.weights):
-            alone = logits_of(self._model.run_from(original, start))
-        plain = logits_of(original)
-        if not np.linalg.norm(beside.logits - alone) <= _APART * np.linalg.norm(alone - plain):
-            raise _ApartError("rows aren't what they are alone")
-        self._proven |= kinds
+        start, second, *others = order
+        # The first one's layer is called as ever: the next one's shows more.
+        for swap in (second, *others, start):
+            own = set() if swap is start else {self._kinds[swap.layer]}
+            further = self._kinds_after(swap.layer)
+            if own <= self._swapped and further <= self._shared:
+                continue
+            with self._model.swapped(swap.weights):
+                alone = logits_of(self._model.run_from(original, start.layer))
+            _compare(runs[swap].logits, alone, logits_of(original))
+            self._swapped |= own
+            self._shared |= further
+
+    def _kinds_after(self, layer: str) -> set[_Kind]:
+        paths = list(self._kinds)
+        return {self._kinds[path] for path in paths[paths.index(layer) + 1 :]}
 
 
 class _CarriedRows:
@@ -130,7 +142,8 @@ class _CarriedRows:
         self._model = model
         self._original = original
         self._begins = begins
-        self._order: list[LayerSwap] = []
+        self.order: list[LayerSwap] = []
+        """The swaps that have begun, by their rows."""
         self._outputs: list[Array] = []
 
     @contextmanager
@@ -149,9 +162,9 @@ class _CarriedRows:
 
     def runs(self, group: Sequence[LayerSwap], logits: Array) -> list[SwappedRun]:
         """What each swap of the group gave, of all rows' logits [R,T,V]."""
-        if len(self._order) != len(group) or logits.shape[0] != len(group):
+        if len(self.order) != len(group) or logits.shape[0] != len(group):
             raise _ApartError("not a row for each swap")
-        places = map(self._order.index, group)
+        places = map(self.order.index, group)
         return [SwappedRun(logits[place : place + 1], self._outputs[place]) for place in places]
 
     def _forward(
@@ -164,16 +177,16 @@ class _CarriedRows:
     ) -> Any:
         """The original layer for the rows that are there, and the swapped ones for the original's input."""
         own, outputs = _Arguments(args, kwargs), []
-        if len(own.states) != max(1, len(self._order)):
+        if len(own.states) != max(1, len(self.order)):
             raise _ApartError("a layer isn't given a row for each swap")
-        if self._order:
+        if self.order:
             outputs.append(forward(*args, **kwargs))
             own = own.with_states(self._input(swaps[0].layer, own.states))
         for swap in swaps:
             self._begins(swap)
             own = own.without_cache() if outputs else own
             outputs.append(self._swapped(swap, layer, partial(forward, *own.args, **own.kwargs)))
-            self._order.append(swap)
+            self.order.append(swap)
         return _joined(outputs)
 
     def _input(self, path: str, like: torch.Tensor) -> torch.Tensor:
@@ -237,11 +250,20 @@ def _most_rows(model: SwappingModel, original: Trace) -> int:
     return 1
 
 
-def _kinds_from(model: nn.Module, first: str) -> set[frozenset[type]]:
-    """The classes of the modules in each layer from one on."""
-    layers = [(path, layer) for path, layer in model.named_modules() if is_layer(path)]
-    at = [path for path, _ in layers].index(first)
-    return {frozenset(map(type, layer.modules())) for _, layer in layers[at:]}
+def _kinds(model: nn.Module) -> dict[str, _Kind]:
+    """What each layer is made of, by its path: classes, and what modules say of themselves in words."""
+    return {path: frozenset(map(_kind, layer.modules())) for path, layer in model.named_modules() if is_layer(path)}
+
+
+def _kind(module: nn.Module) -> tuple[object, ...]:
+    words = ((name, value) for name, value in vars(module).items() if isinstance(value, str | bool))
+    return type(module), *sorted(words, key=str)
+
+
+def _compare(beside: Array, alone: Array, plain: Array) -> None:
+    """Raises _ApartError where logits [1,T,V] of a row aren't those of its swap alone."""
+    if not np.linalg.norm(beside - alone) <= _APART * np.linalg.norm(alone - plain):
+        raise _ApartError("rows aren't what they are alone")
 
 
 def _stream(output: Any) -> torch.Tensor:
