@@ -67,10 +67,11 @@ class AttentionPlane:
         """Whether the kernel's output is recorded."""
         return self.view.beside("heads") is not None
 
-    def is_of(self, state: ScreenState) -> bool:
-        """Whether it was read when as much was recorded as now, of the head and prompt that are looked at."""
-        asked = (state.trace, state.frontier, min(state.head, self.view.heads - 1))
-        return asked == (self.view.trace, self.read_for[2], self.head)
+    def is_of(self, state: ScreenState, kind: Shown, scale: ScaleKind | None) -> bool:
+        """Whether as much was recorded when it was read as now, and it was read as what is looked at now."""
+        head, batch = min(state.head, self.view.heads - 1), min(state.batch, self.view.batch - 1)
+        asked = (state.trace, state.frontier, head, batch, kind, scale)
+        return bool(self.read_for) and asked == (self.read_for[0], *self.read_for[2:7])
 
     def serves(self, read_for: tuple[object, ...]) -> bool:
         """Whether it would be read again as it is."""

@@ -47,6 +47,22 @@ def ready_key(state: ScreenState, kind: Shown, scale: ScaleKind | None) -> Hasha
     return state.cursor, state.frontier, state.head, state.batch, kind, scale
 
 
+def asked_for(attention: AttentionPlane | str, state: ScreenState, kind: Shown, scale: ScaleKind | None) -> Hashable:
+    """The key of a plane that was read for what is looked at now; None of any other."""
+    is_of = isinstance(attention, AttentionPlane) and attention.is_of(state, kind, scale)
+    return ready_key(state, kind, scale) if is_of else None
+
+
+def ready_whole(
+    key: Hashable, plane: AttentionPlane, checks: Checks | None, all_heads: tuple[Identity | None] | None
+) -> list[ReadyPlane]:
+    """A plane once all that is checked of it unasked is known, if it is quick to make; nothing before."""
+    is_whole = all_heads is not None or not checks_all(plane)
+    if checks is None or key is None or not is_whole or not is_quick(plane.view):
+        return []
+    return [ReadyPlane(key, plane, checks, all_heads)]
+
+
 def read_around(
     states: Sequence[ScreenState], kind: Shown, known: _Known, scale: ScaleKind | None, shown: AttentionPlane | None
 ) -> list[ReadyPlane]:

@@ -22,8 +22,8 @@ from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.ui.messages import HeadPicked, TokenChosen
+from tracetui.ui.panes.attention import ahead
 from tracetui.ui.panes.attention.absence import NONE
-from tracetui.ui.panes.attention.ahead import MOST_KEPT, ReadyPlane, checks_all, read_around, ready_key
 from tracetui.ui.panes.attention.head_wall import HeadMap, HeadWall
 from tracetui.ui.panes.attention.kind_line import NAMES, KindLine
 from tracetui.ui.panes.attention.lines import facts
@@ -63,7 +63,9 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._heads = MeasuredHeads(self)
         self._reach: tuple[Trace, int, int, Reach] | None = None
         """Of the call and prompt that were gone through last."""
-        self._kept: Kept[ReadyPlane] = Kept(MOST_KEPT)
+        self._kept: Kept[ahead.ReadyPlane] = Kept(ahead.MOST_KEPT)
+        self._shown_for: Hashable = None
+        """What the plane on view is kept by; None where something else was looked at when it came."""
 
     def compose(self) -> ComposeResult:
         yield KindLine(id="attention-kinds")
@@ -147,7 +149,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self.show(ready.plane)
 
     def _key(self, state: ScreenState) -> Hashable:
-        return ready_key(state, self.kind, self.query_one("#heatmap", Heatmap).kind)
+        return ahead.ready_key(state, self.kind, self.query_one("#heatmap", Heatmap).kind)
 
     def read_ahead(self, indices: Sequence[int]) -> None:
         """The calls that the next key probably leads to."""
@@ -156,10 +158,10 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         new = [each for each in states if self._kept.of(each.trace, self._key(each)) is None]
         scale = self.query_one("#heatmap", Heatmap).kind
         if new:
-            ahead = partial(read_around, new, self.kind, self._known_reach, scale, self._shown)
-            read_in_background(self, "attention, ahead", ahead, self.keep)
+            work = partial(ahead.read_around, new, self.kind, self._known_reach, scale, self._shown)
+            read_in_background(self, "attention, ahead", work, self.keep)
 
-    def keep(self, values: Sequence[ReadyPlane]) -> None:
+    def keep(self, values: Sequence[ahead.ReadyPlane]) -> None:
         for ready in values:
             self._kept.add(ready.plane.view.trace, ready.key, ready)
 
@@ -222,6 +224,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
 
     def show(self, attention: AttentionPlane | str) -> None:
         """The plane, or in words why there is none."""
+        self._shown_for = ahead.asked_for(attention, self.state, self.kind, self.query_one("#heatmap", Heatmap).kind)
         if self._shown is not None and not isinstance(attention, str) and self._shown.serves(attention.read_for):
             self._heads.follow()
             return
@@ -244,15 +247,14 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
             self._reach = view.trace, view.query.index, batch, attention.reach
         elif attention.kind != "probs":
             read_in_background(self, "reach", partial(read_reach, view, batch), partial(self._note_reach, view, batch))
-        if checks_all(attention) and not self._knows(view):
+        if ahead.checks_all(attention) and self._heads_checked(view) is None:
             self.check_heads()
 
     def _note(self, checks: Checks) -> None:
         """The head on view was checked."""
         if self._shown and self._shown.same_checks(checks.attention):
             self._checks = checks
-            self._show_facts(self._shown)
-            self._keep_shown()
+            self._learn(self._shown)
 
     def _note_reach(self, view: AttentionView, batch: int, reach: Reach | None) -> None:
         """All heads were gone through: the one on view gets their scale."""
@@ -264,28 +266,23 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         """Every head of a call was held against its recorded output."""
         self._all_heads = (view.trace, view.query.index, identity)
         if self._shown:
-            self._show_facts(self._shown)
-            self._keep_shown()
+            self._learn(self._shown)
 
-    def _keep_shown(self) -> None:
-        """Once all is known of what is on view it needn't be read again."""
-        shown, checks, key = self._shown, self._checks, self._key(self.state)
-        if shown is None or checks is None or not shown.is_of(self.state) or not is_quick(shown.view):
-            return
-        knows = self._all_heads is not None and self._knows(shown.view)
-        if knows or not checks_all(shown):
-            all_heads = self._all_heads[2:] if self._all_heads and knows else None
-            self.keep([ReadyPlane(key, shown, checks, all_heads)])
+    def _learn(self, shown: AttentionPlane) -> None:
+        """More is known of what is on view; once that is all, it needn't be read again."""
+        self._show_facts(shown)
+        self.keep(ahead.ready_whole(self._shown_for, shown, self._checks, self._heads_checked(shown.view)))
 
-    def _knows(self, view: AttentionView) -> bool:
+    def _heads_checked(self, view: AttentionView) -> tuple[Identity | None] | None:
+        """What holding all heads of a call against its output gave; None where nobody did."""
         known = self._all_heads
-        return known is not None and known[0] is view.trace and known[1] == view.query.index
+        return known[2:] if known is not None and known[:2] == (view.trace, view.query.index) else None
 
     def _room(self) -> int:
         return self.query_one(KindLine).size.width or self.size.width
 
     def _show_facts(self, attention: AttentionPlane) -> None:
-        known = self._all_heads[2] if self._all_heads and self._knows(attention.view) else None
+        (known,) = self._heads_checked(attention.view) or (None,)
         self._told_in = self._room()
         content = facts(attention, self._checks, known, self._told_in)
         lines = content.plain.count("\n")
