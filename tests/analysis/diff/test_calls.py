@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+import tracetui
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recording.trace import Trace
@@ -102,6 +103,39 @@ def test_one_call_of_several_is_the_one_that_a_script_kept(
     several = {record.site for record in trace.records if record.call}
     calls = {site.pair.b.record.call for site in found.comparison.sites if site.pair.b.record.site in several}
     assert calls == {0 if first else 1}
+
+
+def _decoded(model: PreTrainedModel, prompt: int) -> dict[str, Array]:
+    """What the same hooks write over a prompt and each token behind it, from a cache."""
+    arrays: dict[str, Array] = {}
+    cache = None
+    for pass_, ids in enumerate([IDS[:, :prompt], *(IDS[:, at : at + 1] for at in range(prompt, IDS.shape[1]))]):
+        ending = f"@{pass_}" if pass_ else ""
+        handles = [
+            module.register_forward_hook(
+                lambda _module, _args, out, name=f"{name}{ending}": arrays.update(
+                    {name: (out[0] if isinstance(out, tuple) else out).numpy().copy()}
+                )
+            )
+            for name, module in model.named_modules()
+            if name.endswith(("rotary_emb", "dropout", "mlp", "norm"))
+        ]
+        with torch.no_grad():
+            cache = model(ids, past_key_values=cache, use_cache=True).past_key_values
+        for handle in handles:
+            handle.remove()
+    return arrays
+
+
+@pytest.mark.parametrize("family", ["phi", "gemma3"])
+def test_the_last_call_of_each_pass_is_the_one_that_a_script_kept(
+    runs: dict[str, tuple[PreTrainedModel, Trace]], family: str
+) -> None:
+    model, trace = runs[family]
+    diff = tracetui.diff(_decoded(model, IDS.shape[1] - 2), trace)
+    assert diff.same, diff.verdict
+    calls = {site.pair.b.record.call for site in diff.sites if site.pair.record.pass_ == 2}
+    assert calls == {0, 1}
 
 
 def test_a_fault_in_what_is_called_twice_is_told_at_the_last_call(

@@ -7,6 +7,7 @@ import pytest
 
 import tracetui
 from tests.analysis.diff.made import normal, trace_of
+from tracetui.analysis.diff.report import report
 from tracetui.recording.value import Array
 
 LAYER = "model.layers.1"
@@ -79,7 +80,7 @@ def test_a_window_is_one_of_two_ways_where_keys_and_values_are_not_known(recorde
     known = {f"self_attn__{name}_proj": normal(1, 12, 16, seed=12) for name in ("kv" if recorded else "")}
     (title,) = hints_of(f"{LAYER}.self_attn.o_proj", wrong, right, input_layernorm=X, **known)
     assert "see 5 keys back" in title
-    assert ("the key or value of position 5 itself is another" in title) is not recorded
+    assert ("what position 5 hands on to later ones is another" in title) is not recorded
 
 
 def test_what_one_side_alone_recorded_in_between_is_no_agreeing_input() -> None:
@@ -91,3 +92,28 @@ def test_what_one_side_alone_recorded_in_between_is_no_agreeing_input() -> None:
     assert "made there or in what one side alone recorded between" in diff.verdict
     whole = tracetui.diff({**reference, site: right + 1}, trace_of(reference, tokens=IDS))
     assert "whose inputs agree" in whole.verdict
+
+
+def test_rounding_is_no_term_of_a_sum() -> None:
+    """In bfloat16 the share of a norm in a sum is never quite zero."""
+    rng = np.random.default_rng(3)
+    before, added, normed = (rng.normal(size=(1, 12, 16)).astype(np.float32) for _ in range(3))
+    names = {"input_layernorm": normed, "self_attn": added, "model.layers.0": before}
+    site, right = f"{LAYER}:attn_residual", before + added
+    rough = right - np.float32(0.002) * normed
+
+    def told(a: Array, b: Array) -> list[str]:
+        one, other = (
+            trace_of(
+                {(name if name.startswith("model") else f"{LAYER}.{name}"): array for name, array in names.items()}
+                | {site: side},
+                dtypes=dict.fromkeys([site, f"{LAYER}.input_layernorm"], "bfloat16"),
+                dump=True,
+            )
+            for side in (a, b)
+        )
+        return [hint.title for hint in report(one, other).hints]
+
+    assert told(before + 0.5 * added, rough) == ["The sum differs: 0.5·self_attn in A, 1 in B"]
+    assert told(right + 0.1 * normed, right) == ["The sum differs: 0.1·input_layernorm in A, 0 in B"]
+    assert not told(rough, right)

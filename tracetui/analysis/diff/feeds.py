@@ -23,6 +23,7 @@ _OPTIONAL = (
     ":position_bias",
     ":selection_bias",
     ".shared_experts",
+    ".shared_expert_gate",
     ".kv_a_proj_with_mqa",
     "rotary_emb",
     "rotary_emb#1",
@@ -189,6 +190,8 @@ def _around(codes: Iterable[str]) -> str:
 def _code(site: str) -> str:
     """In whose code a site of transformers' is made, or what it is given."""
     place = _CODES.get(_place(site))
+    if place is None and _place(site).startswith(".mlp.shared_") and site.partition("@")[0].endswith(".down_proj"):
+        return plain_site(site).rpartition(".")[0]
     return "" if place is None else f"model.layers.{layer_of(site)}{place}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from tracetui.recording.record import INPUT, plain_site
 
+_BEFORE_MLP = (".pre_feedforward_layernorm", ".post_attention_layernorm")
 _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ".input_layernorm": ((":input",),),
     ".self_attn.q_proj": ((".input_layernorm", ":input"),),
@@ -62,17 +63,24 @@ _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
         (".mlp:experts", ".mlp.gate#2"),
         (".mlp:routing_weights", ".mlp.gate#1"),
     ),
-    ".mlp.gate_proj": ((".post_attention_layernorm",),),
-    ".mlp.up_proj": ((".post_attention_layernorm",),),
+    ".mlp.gate_proj": (_BEFORE_MLP,),
+    ".mlp.up_proj": (_BEFORE_MLP,),
     ".mlp.act_fn": ((".mlp.gate_proj",),),
     ".mlp.down_proj": ((".mlp.act_fn", ".mlp.gate_proj"), (".mlp.up_proj",)),
-    ".mlp.shared_experts.gate_proj": ((".post_attention_layernorm",),),
-    ".mlp.shared_experts.up_proj": ((".post_attention_layernorm",),),
+    ".mlp.{s}.gate_proj": ((".post_attention_layernorm",),),
+    ".mlp.{s}.act_fn": ((".mlp.{s}.gate_proj",),),
+    ".mlp.{s}.up_proj": ((".post_attention_layernorm",),),
+    ".mlp.{s}.down_proj": ((".mlp.{s}.act_fn", ".mlp.{s}.gate_proj"), (".mlp.{s}.up_proj",)),
+    ".mlp.{s}": ((".mlp.{s}.down_proj", ".post_attention_layernorm"),),
+    ".mlp.shared_expert_gate": ((".post_attention_layernorm",),),
     ".mlp": (
         (".mlp.down_proj", ".mlp.experts", ".post_attention_layernorm"),
-        (".mlp.shared_experts",),
+        (".mlp.shared_experts", ".mlp.shared_expert", ".mlp.shared_mlp"),
+        (".mlp.shared_expert_gate",),
     ),
-    "": ((":attn_residual", ":input"), (".mlp", ".mlp.down_proj")),
+    ".pre_feedforward_layernorm": ((":attn_residual", ".post_attention_layernorm"),),
+    ".post_feedforward_layernorm": ((".mlp", ".mlp.down_proj"),),
+    "": ((":attn_residual", ":input"), (".post_feedforward_layernorm", ".mlp", ".mlp.down_proj")),
     ".mlp.experts.{e}:tokens": ((".mlp:experts", ".mlp.gate#2"),),
     ".mlp.experts.{e}:in": ((".post_attention_layernorm",), (".mlp.experts.{e}:tokens",)),
     ".mlp.experts.{e}": ((".mlp.experts.{e}:in", ".post_attention_layernorm"),),
@@ -93,6 +101,8 @@ _TURNS = "rotary"
 _ENTERED = (".self_attn.o_proj", ".mlp.down_proj")
 """Places of which it is recorded what enters them, since their parents make it."""
 _EXPERT = re.compile(r"\.experts\.(\d+)")
+_SHARED = re.compile(r"(?<=\.)shared_(?:experts?|mlp)(?=\.|$)")
+"""The expert that sees all tokens."""
 InputNames = tuple[tuple[str, ...], ...]
 """Inputs, each as the names that may stand for it."""
 
@@ -120,16 +130,18 @@ def input_names(site: str, layer_index: int | None, known_sites: Collection[str]
     if place == ":input":
         before = f"model.layers.{layer_index - 1}" if layer_index else "model.embed_tokens"
         return ((before + end,),)
-    expert = _EXPERT.search(place)
-    known = place if expert is None else _EXPERT.sub(".experts.{e}", place)
+    expert, shared = _EXPERT.search(place), _SHARED.search(place)
+    known = _SHARED.sub("{s}", _EXPERT.sub(".experts.{e}", place))
     if known not in _INPUTS:
         return None
     layer = f"model.layers.{layer_index}"
-    number = expert[1] if expert else ""
-    return tuple(
-        tuple((name if name.startswith("model") else layer + name).replace("{e}", number) + end for name in names)
-        for names in _INPUTS[known]
-    )
+    number, others = expert[1] if expert else "", shared[0] if shared else ""
+
+    def named(name: str) -> str:
+        whole = name if name.startswith("model") else layer + name
+        return whole.replace("{e}", number).replace("{s}", others) + end
+
+    return tuple(tuple(map(named, names)) for names in _INPUTS[known])
 
 
 def _last_layer(known_sites: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """What frameworks that train and serve models call their modules, each beside transformers' own.
 
 Sources: the module trees of Megatron Core (its layer specs with and without Transformer Engine), torchtune, LitGPT and
-vLLM.
+vLLM, and the names that OLMo-core's conversion gives its own.
 """
 
 from __future__ import annotations
@@ -103,6 +103,24 @@ _LITGPT = {
     "mlp.fc_2": ".mlp.up_proj",
     "mlp.proj": ".mlp.down_proj",
 }
+_OLMO_CORE = {
+    "": "",
+    "attention_norm": ".input_layernorm",
+    "attention": ".self_attn",
+    **{f"attention.w_{name}": f".self_attn.{name}_proj" for name in "qkv"},
+    "attention.w_qkv": ".self_attn.qkv_proj",
+    "attention.q_norm": ".self_attn.q_norm",
+    "attention.k_norm": ".self_attn.k_norm",
+    "attention.w_out": ".self_attn.o_proj",
+    "post_attention_norm": ".post_attention_layernorm",
+    "feed_forward_norm": ".post_attention_layernorm",
+    "feed_forward": ".mlp",
+    **numbered_parts("feed_forward", ".mlp"),
+    "post_feed_forward_norm": ".post_feedforward_layernorm",
+    "feed_forward_moe": ".mlp",
+    "feed_forward_moe.router": ".mlp.gate",
+}
+"""Which of its sublayers a norm stands before or behind depends on the model."""
 _VLLM = {
     "self_attn.attn": ".self_attn:heads",
     "self_attn.rotary_emb": ".self_attn:q",
@@ -145,6 +163,15 @@ FRAMEWORKS = (
         ("attn.qkv", "norm_1", "mlp.fc_1"),
         {"transformer.wte": "model.embed_tokens", "transformer.ln_f": "model.norm"},
         "transformer.h",
+    ),
+    Framework(
+        "olmo_core",
+        _below(r"blocks"),
+        _OLMO_CORE,
+        {"lm_head.norm": "model.norm", "lm_head.w_out": "lm_head"},
+        ("attention.w_q", "attention.w_qkv", "attention.w_out"),
+        {"embeddings": "model.embed_tokens"},
+        "blocks",
     ),
     Framework(
         "vllm",

@@ -36,9 +36,13 @@ _OUTSIDE = (
 _INSIDE = (("meta", tables.META_INSIDE), ("deepseek", tables.DEEPSEEK_INSIDE), ("hf", tables.OLD_INSIDE))
 PAIRED = frozenset({"meta", "gguf", "ggml", "torchtune"})
 """Whose q and k rows lie, or may lie, so that RoPE turns adjacent pairs, where transformers turns halves."""
-_RANK = {place: 2 * rank for rank, place in enumerate(tables.ORDER)}
-_INSIDE_RANK = _RANK[""] - 1
-"""Of what lies in a layer at a place that no table has: before the layer's own output."""
+_STEP = 100
+_UNRANKED = 6
+"""After all that tables know."""
+_RANK = {place: _STEP * rank for rank, place in enumerate(tables.ORDER)}
+_MIXERS = ("attn", "attention", "mixer", "mamba", "ssm", "conv", "recurr", "temporal", "time_mix", "delta")
+_FEED_FORWARDS = ("mlp", "ffn", "feed_forward", "moe", "expert", "channel_mix")
+"""Words in what families call the parts of a layer that no table has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +144,36 @@ def _block(name: str) -> Meaning | None:
 
 
 def execution_rank(site: str) -> tuple[int, int, int]:
-    """Where a site of transformers' stands in the order of execution, as far as tables know; else late in its layer."""
+    """Where a site of transformers' stands in the order of execution, as far as tables know.
+
+    What they don't know stands before the nearest module around it that they do, modules behind what is in them.
+    """
     plain = _SUFFIX.sub("", site)
     if found := _LAYER.match(plain):
-        return (1, int(found[1]), _RANK.get(found[2], _INSIDE_RANK))
+        rank = _RANK.get(found[2])
+        return (1, int(found[1]), _rank_inside(found[2]) if rank is None else rank)
     order = {"model.embed_tokens": 0, "model.rotary_emb": 0, "model.norm": 2, "model": 3, "lm_head": 4, "logits": 5}
-    return (order.get(plain, 6), 0, 0)
+    return (order.get(plain, _UNRANKED), 0, 0)
+
+
+def has_rank(site: str) -> bool:
+    """Whether tables know where in the order of execution a site stands."""
+    plain = _SUFFIX.sub("", site)
+    found = _LAYER.match(plain)
+    return execution_rank(site)[0] < _UNRANKED if found is None else found[2] in _RANK
+
+
+def _rank_inside(place: str) -> int:
+    """The rank of a place in a layer that no table has."""
+    depth = min(place.count("."), _STEP // 2)
+    around = place
+    while around := around.rpartition(".")[0]:
+        if around in _RANK:
+            return _RANK[around] - depth
+    first = place.partition(".")[2].partition(".")[0].lower()
+    if any(word in first for word in _FEED_FORWARDS):
+        return _RANK[".mlp"] - depth
+    return _RANK[":attn_residual" if any(word in first for word in _MIXERS) else ""] - depth
 
 
 _ENTERED = re.compile(r"\.experts\.\d{1,6}:(in|input)(?=[#@]|$)")

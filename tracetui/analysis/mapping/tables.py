@@ -108,10 +108,13 @@ ORDER = (
     *(".self_attn.q_b_proj", ".self_attn.q_norm", ".self_attn.k_proj", ".self_attn.k_norm", ".self_attn.v_proj"),
     *(".self_attn.qkv_proj", ".self_attn.kv_a_proj_with_mqa", ".self_attn.kv_a_layernorm", ".self_attn.kv_b_proj"),
     *(".self_attn:q", ".self_attn:k", ".self_attn:v", ".self_attn:scores", ".self_attn:masked", ".self_attn:probs"),
-    *(".self_attn:heads", ".self_attn.o_proj", ".self_attn", ":attn_residual", ".post_attention_layernorm"),
+    *(".self_attn:heads", ".self_attn.o_proj", ".self_attn", ".post_self_attn_layernorm", ":attn_residual"),
+    *(".post_attention_layernorm", ".pre_feedforward_layernorm"),
     *(".mlp.gate", ".mlp:router_logits", ".mlp:router_scores", ".mlp:selection_scores", ".mlp:experts"),
     *(".mlp:routing_weights", ".mlp.experts", ".mlp.gate_proj", ".mlp.act_fn", ".mlp.up_proj", ".mlp.down_proj"),
     *(".mlp.shared_experts.gate_proj", ".mlp.shared_experts.up_proj", ".mlp.shared_experts.down_proj"),
-    *(".mlp.shared_experts", ".mlp", ""),
+    *(".mlp.shared_experts", ".mlp.shared_expert.gate_proj", ".mlp.shared_expert.act_fn", ".mlp.shared_expert.up_proj"),
+    *(".mlp.shared_expert.down_proj", ".mlp.shared_expert", ".mlp.shared_expert_gate"),
+    *(".mlp", ".post_mlp_layernorm", ".post_feedforward_layernorm", ""),
 )
 """The places of a layer in the order of execution: what a file that doesn't keep it is put into."""

@@ -31,6 +31,7 @@ _NAMINGS = {
     "megatron": "Megatron's",
     "torchtune": "torchtune's",
     "litgpt": "LitGPT's",
+    "olmo_core": "OLMo-core's",
     "vllm": "vLLM's",
 }
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from tracetui.analysis.diff.alignment.calls import kept_call
+from tracetui.analysis.diff.alignment.calls import name_calls
 from tracetui.analysis.diff.alignment.fused import split_fused
 from tracetui.analysis.diff.alignment.named import Meanings, Named
 from tracetui.analysis.diff.alignment.naming.meanings import decide_meanings
+from tracetui.analysis.diff.alignment.naming.norm_places import place_norms
 from tracetui.analysis.diff.alignment.naming.other_names import through_other_names
 from tracetui.analysis.diff.alignment.naming.own_sums import name_own_sums
 from tracetui.analysis.diff.alignment.naming.parts import name_parts
-from tracetui.analysis.diff.alignment.naming.paths import number_from_zero, stem_of, under_stem
+from tracetui.analysis.diff.alignment.naming.paths import name_under_stem, number_from_zero
 from tracetui.analysis.diff.alignment.state_lists import listed_states
-from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
 from tracetui.analysis.mapping.ggml import is_look
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
-from tracetui.analysis.mapping.names import execution_rank
+from tracetui.analysis.mapping.names import execution_rank, has_rank
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.mapping.spelling import is_transposed
 from tracetui.recording.record import Record, plain_site
@@ -79,15 +78,17 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     side_b = _unique(named_b)
     number_from_zero(side_a, side_b, a, b)
     number_from_zero(side_b, side_a, b, a)
+    place_norms(side_a, side_b)
+    place_norms(side_b, side_a)
     decide_meanings(side_a, side_b, a, b)
     decide_meanings(side_b, side_a, b, a)
     split_fused(side_a, side_b, a, b)
     split_fused(side_b, side_a, b, a)
     _name_states(side_a, a, b, side_b)
     _name_states(side_b, b, a, side_a)
-    _under_other_stems(side_a, side_b)
-    _name_calls(side_a, a, b, side_b)
-    _name_calls(side_b, b, a, side_a)
+    name_under_stem(side_a, side_b)
+    name_calls(side_a, a, b, side_b)
+    name_calls(side_b, b, a, side_a)
     name_own_sums(side_a, side_b, a, b)
     name_parts(side_a, side_b, a, b)
     pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
@@ -112,37 +113,6 @@ def _name_states(side: dict[str, Named], own: Trace, other: Trace, others: Mappi
             layout = SAME if state.layout is None else state.layout
             side.pop(state.record.site, None)
             side[site] = Named(state.record, site, "states", layout)
-
-
-def _under_other_stems(side_a: dict[str, Named], side_b: Mapping[str, Named]) -> None:
-    """Give A's modules B's paths where all that is other is what stands before the layers: `h.0.attn` there."""
-    stem_a, stem_b = (stem_of(named.record for named in side.values()) for side in (side_a, side_b))
-    if stem_a is None or stem_b is None or stem_a == stem_b:
-        return
-    sites_b = {named.record.key: site for site, named in side_b.items()}
-    for site, named in list(side_a.items()):
-        if site not in side_b and named.naming not in FRAMEWORK_NAMES:
-            paths = under_stem(named.record.key, stem_a, stem_b)
-            there = next((sites_b[path] for path in paths if path in sites_b), "")
-            if there and there not in side_a:
-                del side_a[site]
-                side_a[there] = replace(named, site=there, naming="stem")
-
-
-def _name_calls(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
-    """Add the call to a plain file's bare name where the other side has several calls of that site."""
-    if not own.dump or other.dump:
-        return
-    calls: dict[str, list[Named]] = {}
-    for named in others.values():
-        if not named.record.pass_:
-            calls.setdefault(named.site.partition("@")[0], []).append(named)
-    counts = Counter(site.partition("@")[0] for site in side)
-    for site, several in calls.items():
-        if len(several) > 1 and counts[site] == 1 and site in side:
-            kept = kept_call(own, side[site].record, other, [named.record for named in several])
-            there = next((named.site for named in several if named.record is kept), site)
-            side[there] = replace(side.pop(site), site=there)
 
 
 def _drop_looks(rest: dict[str, Named], side: Mapping[str, Named]) -> None:
@@ -241,14 +211,50 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
 
 
 def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
-    """In order of execution: by the records of a run that tracetui recorded, else by what the names tell."""
-    if a.dump and b.dump and all(pair.a.naming for pair in pairs):
-        return tuple(sorted(pairs, key=lambda pair: execution_rank(pair.site)))
+    """In order of execution: by the records of a run that tracetui recorded, else by what the names tell.
+
+    Where these don't tell all, by that of two files that has kept its order.
+    """
+    if a.dump and b.dump:
+        return tuple(_of_files(pairs))
     if a.dump and not b.dump:
         place = _Execution(b)
         return tuple(sorted(pairs, key=lambda pair: place.of(pair.b.record)))
     place = _Execution(a)
     return tuple(sorted(pairs, key=lambda pair: place.of(pair.a.record)))
+
+
+def _of_files(pairs: Sequence[Pair]) -> list[Pair]:
+    named = all(pair.a.naming for pair in pairs)
+    by_rank = sorted(pairs, key=lambda pair: execution_rank(pair.site))
+    if named and all(has_rank(pair.site) for pair in pairs):
+        return by_rank
+    by_a, by_b = (sorted(pairs, key=key) for key in (_index_in_a, _index_in_b))
+    kept = next((order for order in (by_a, by_b) if _is_execution([pair.record for pair in order])), None)
+    return (by_rank if named else by_a) if kept is None else kept
+
+
+def _index_in_a(pair: Pair) -> int:
+    return pair.a.record.index
+
+
+def _index_in_b(pair: Pair) -> int:
+    return pair.b.record.index
+
+
+def _is_execution(records: Sequence[Record]) -> bool:
+    """Whether records may stand as they were computed: layer by layer, modules behind what is in them, not by name."""
+    sites = [record.site for record in records]
+    places = [(record.pass_, record.layer) for record in records if record.layer is not None]
+    if sites == sorted(sites) or any(one > other for one, other in pairwise(places)):
+        return False
+    seen: set[tuple[int, str]] = set()
+    for record in records:
+        parents = accumulate(record.site.split(".")[:-1], lambda path, name: f"{path}.{name}")
+        if any((record.pass_, parent) in seen for parent in parents):
+            return False
+        seen.add((record.pass_, record.site))
+    return True
 
 
 _ROTATED = (":q", ":k")

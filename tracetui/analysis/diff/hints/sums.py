@@ -201,7 +201,8 @@ def _hint(scene: Scene, terms: _Terms, sides: list[Numbers | None], what: str) -
     a, b = sides
     if a is None or b is None:
         return None
-    changed = [place for place in range(len(a)) if abs(a[place] - b[place]) > _ALIKE * max(1, abs(b[place]))]
+    noise = _noise(terms, b, scene.unit)
+    changed = [place for place in range(len(a)) if abs(a[place] - b[place]) > noise[place] * max(1, abs(b[place]))]
     if not changed:
         return None
     parts = [f"{_times(a[place])}·{terms.names[place]} in A, {_told(b[place], scene)} in B" for place in changed]
@@ -212,6 +213,13 @@ def _hint(scene: Scene, terms: _Terms, sides: list[Numbers | None], what: str) -
         f"The sum differs: {'; '.join(parts)}{reason}",
         f"{what} is a sum of {used} on both sides, to 1e-3 of its norm.",
     )
+
+
+def _noise(terms: _Terms, coefficients: Numbers, unit: float) -> Numbers:
+    """How far apart rounding may take the coefficients [n] of a sum: further, the less a term counts in it."""
+    total = float(np.linalg.norm(np.tensordot(coefficients, terms.values, axes=1)))
+    sizes = np.sqrt(np.square(terms.values).sum(axis=(1, 2)))  # [n]
+    return np.asarray(np.maximum(_ALIKE, 4 * unit * total / np.maximum(sizes, 1e-30)))
 
 
 def _around_norm(terms: _Terms, a: Numbers, b: Numbers, changed: list[int]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from itertools import islice
 
 from tracetui.analysis.diff.alignment.likeness import alike, numbers
 from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
 from tracetui.recording.record import Record, layer_of, layer_path
 from tracetui.recording.trace import Trace
 
@@ -63,3 +64,18 @@ def under_stem(key: str, stem: str, other: str) -> tuple[str, ...]:
     """A key as it would be on a side whose paths begin otherwise, the likeliest first."""
     bare = key.removeprefix(stem)
     return (other + bare, bare)
+
+
+def name_under_stem(side_a: dict[str, Named], side_b: Mapping[str, Named]) -> None:
+    """Give A's modules B's paths where all that is other is what stands before the layers: `h.0.attn` there."""
+    stem_a, stem_b = (stem_of(named.record for named in side.values()) for side in (side_a, side_b))
+    if stem_a is None or stem_b is None or stem_a == stem_b:
+        return
+    sites_b = {named.record.key: site for site, named in side_b.items()}
+    for site, named in list(side_a.items()):
+        if site not in side_b and named.naming not in FRAMEWORK_NAMES:
+            paths = under_stem(named.record.key, stem_a, stem_b)
+            there = next((sites_b[path] for path in paths if path in sites_b), "")
+            if there and there not in side_a:
+                del side_a[site]
+                side_a[there] = replace(named, site=there, naming="stem")

@@ -65,7 +65,7 @@ def _window(scene: Scene, width: int, off: Numbers) -> Hint | None:
     windows = _known_windows(scene)
     if len(set(windows.values())) == 1 < len(windows):
         return None
-    other_way = "" if _values_agree(scene) else f"or the key or value of position {width} itself is another"
+    other_way = "" if _values_agree(scene) else f"or what position {width} hands on to later ones is another"
     if not windows:
         title = f"One side's queries see {width} keys back, themselves included, the other's more"
         ways = ", ".join(filter(None, (f"{title} (a sliding window; neither side says which)", other_way)))
