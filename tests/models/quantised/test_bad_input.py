@@ -273,6 +273,24 @@ def test_scales_of_a_weight_that_is_not_multiplied_with_them_are_refused(
     assert note in make_runnable(load_recipe(str(as_is))).notes
 
 
+@pytest.mark.parametrize("end", ["weight_scale", "weight_scale_inv"])
+def test_scales_of_a_narrow_weight_that_nobody_multiplies_are_refused(plain: Path, tmp_path: Path, end: str) -> None:
+    weights = load_file(plain / "model.safetensors")
+    whole = {"weight": weights[f"{MODULE}.weight"].to(torch.float8_e5m2), end: torch.tensor(0.5)}
+    with pytest.raises(
+        InputError, match=rf"down_proj\.{end}: multiplies a weight in float8_e5m2: tracetui doesn't read"
+    ):
+        opened(written((plain, weights), tmp_path / "m", whole))
+
+
+def test_scales_of_a_weight_without_numbers_leave_its_shape_to_be_refused(plain: Path, tmp_path: Path) -> None:
+    weights = load_file(plain / "model.safetensors")
+    rows = len(weights[f"{MODULE}.weight"])
+    whole = {"weight": torch.zeros(rows, 0), "weight_scale": torch.ones(1)}
+    with pytest.raises(InputError, match=rf"down_proj\.weight: must have the shape .*, got \[{rows}, 0\]"):
+        make_runnable(load_recipe(str(written((plain, weights), tmp_path / "m", whole))))
+
+
 def test_two_kinds_of_scales_of_one_weight_are_refused(
     folder_of: Callable[[str], tuple[Path, Tensors]], tmp_path: Path
 ) -> None:

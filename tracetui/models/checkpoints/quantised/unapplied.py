@@ -71,7 +71,11 @@ def _check_multiplied(name: str, files: SafetensorsFiles) -> None:
     rows = range(min(_ROWS_LOOKED_AT, stored.shape[0] if stored.shape else 0))
     if not len(rows) or not scale.numel() or not stored.dtype.is_floating_point or not scale.is_floating_point():
         return
-    largest = stored.take(rows).abs().max()
+    if stored.dtype.itemsize == 1:
+        dtype = str(stored.dtype).removeprefix("torch.")
+        raise InputError(f"{files.path(name)}: {files.said(name)}: multiplies a weight in {dtype}: {ADVICE}")
+    numbers = stored.take(rows)
+    largest = numbers.abs().max() if numbers.numel() else 0.0
     # What was rounded by a scale is at most so many times as large.
     if largest > 1.5 * _LARGEST_NUMBER * scale.float().abs().max():
         problem = "multiplies a weight that stands there as plain numbers, up to"
