@@ -10,6 +10,7 @@ import pytest
 
 from tests.native.test_statistics import needs_library
 from tracetui.analysis.diff.distances import distance, sums
+from tracetui.analysis.diff.distances.compiled import differences_of
 from tracetui.analysis.diff.distances.distance import Distance, distance_and_norms
 from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance
 from tracetui.native.differences import FloatDifferences, add_differences
@@ -62,6 +63,19 @@ def _near(value: object) -> object:
     if isinstance(value, dict):
         return {key: _near(inner) for key, inner in value.items()}
     return pytest.approx(value, rel=1e-9, abs=1e-15, nan_ok=True) if isinstance(value, float) else value
+
+
+@needs_library
+def test_arrays_that_nobody_may_write_to_are_read_too() -> None:
+    a, b = sides((5, 7), "rounded", "float32", "float32")
+    expected = differences_of(a, b, TOLERANCES[0], True)
+    for array in (a, b):
+        array.flags.writeable = False
+    made = differences_of(a, b, TOLERANCES[0], True)
+    assert made is not None
+    assert expected is not None
+    assert np.array_equal(made[1][:3], expected[1][:3])
+    assert bytes(made[0]) == bytes(expected[0])
 
 
 @needs_library
