@@ -150,15 +150,13 @@ def main(results: Results, rounds: int = 15) -> None:
     for tokens in TOKENS:
         seconds = measure(tokens, rounds)
         for name, taken in seconds.items():
+            sizes, target = {"tokens": tokens}, TARGETS.get(name, {}).get(tokens)
             if name != "untraced":
-                target = TARGETS.get(name, {}).get(tokens)
                 own = ratios(taken, seconds["untraced"])
-                results.add(
-                    f"{name}, {tokens} tokens", own, of="the untraced forward", target=target, sizes={"tokens": tokens}
-                )
-                before = [each / untraced[tokens] for each in taken]
-                label = f"{name}, {tokens} tokens, against malloc as it was"
-                results.add(label, before, of="the untraced forward, malloc not yet set", sizes={"tokens": tokens})
+                results.add(f"{name}, {tokens} tokens", own, of="the untraced forward", target=target, sizes=sizes)
+            before = [each / untraced[tokens] for each in taken]
+            label = f"{name}, {tokens} tokens, against malloc as it was"
+            results.add(label, before, of="the untraced forward, malloc not yet set", sizes=sizes)
 
 
 if __name__ == "__main__":
