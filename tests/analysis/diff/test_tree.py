@@ -14,6 +14,7 @@ from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.sides import Sides, sides
 from tracetui.analysis.diff.survey import Survey, survey
 from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of, tree_of, ways_of
+from tracetui.recording.record import Token
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
 from tracetui.views.diff.as_json import diff_json
@@ -206,6 +207,17 @@ def test_what_a_run_has_not_come_to_is_no_difference(waits: str) -> None:
     document = json.loads("".join(diff_json(found)))
     assert document[f"not_run_in_{waits.lower()}"] == [named.site for named in ahead]
     assert (document["only_in_a"], document["only_in_b"]) == ([], [])
+
+
+def test_machines_are_told_the_token_of_the_worst_element() -> None:
+    a = {"model.embed_tokens": normal(1, 5, 8), "loss": np.array(1.0, np.float32)}
+    moved = a["model.embed_tokens"].copy()
+    moved[0, 3, 2] += 1
+    b = {"model.embed_tokens": moved, "loss": np.array(2.0, np.float32)}
+    tokens = (tuple(Token(number, b"t") for number in range(5)),)
+    one, other = (replace(trace_of(arrays), tokens=tokens) for arrays in (a, b))
+    document = json.loads("".join(diff_json(report(one, other))))
+    assert {site["site"]: site["worst_token"] for site in document["sites"]} == {"model.embed_tokens": 3, "loss": None}
 
 
 def test_what_a_waiting_run_lacks_of_the_part_it_has_run_is_missing() -> None:

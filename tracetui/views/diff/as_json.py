@@ -152,7 +152,7 @@ def _site(comparison: Comparison, site: SiteDiff) -> dict[str, object]:
     if site.distance is not None:
         found["distance"] = asdict(site.distance)
         worst = site.distance.worst
-        found["worst_token"] = worst and position_at(comparison, site, config_of(comparison), worst)
+        found["worst_token"] = position_at(comparison, site, config_of(comparison), worst) if worst else None
     return found
 
 
