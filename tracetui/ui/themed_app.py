@@ -63,9 +63,8 @@ class ThemedApp(App[int]):
         """The keys that the user chose, by the ids of commands."""
         self.problems = (*theme_problems, *keymap.problems)
         """What is wrong with the user's own themes and keys."""
-        self._uncoloured_for = ""
-        """The theme that the filter is made for."""
         self._without_colours: tuple[LineFilter, ...] = ()
+        """Made for the theme as it is; empty until it is asked for."""
         self.status = 0
         """With which the program ends when somebody quits."""
         self.told_to_end: Callable[[int], None] = lambda code: None
@@ -92,17 +91,17 @@ class ThemedApp(App[int]):
     def refresh_css(self, animate: bool = True) -> None:
         """Only for another theme: with that which it began with, each widget was styled when it came."""
         if (looks := self._looks()) != self._styled_for:
-            self._styled_for = looks
+            self._styled_for, self._without_colours = looks, ()
             super().refresh_css(animate)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own would send greys under NO_COLOR."""
         if not self.no_color:
             return super().get_line_filters()
-        if self._uncoloured_for != self.theme:
+        if not self._without_colours:
             from tracetui.ui.terminal.no_color import WithoutColours
 
-            self._uncoloured_for, self._without_colours = self.theme, (WithoutColours(self.get_css_variables()),)
+            self._without_colours = (WithoutColours(self.get_css_variables()),)
         return self._without_colours
 
     def use_theme_file(self, theme_file: ThemeFile) -> None:

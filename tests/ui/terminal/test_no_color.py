@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 from textual.color import Color
 
 from tests.ui.driving import driven
@@ -40,8 +43,28 @@ async def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NO_COLOR", "")
     async with driven() as it:
         assert not it.app.no_color
+
+
+async def test_nothing_on_the_screen_has_a_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     async with driven() as it:
         styles = [segment.style for strip in it.app.screen._compositor.render_strips() for segment in strip]
-        assert it.app.get_line_filters() == it.app._without_colours
-        assert styles
+        assert any(style and style.reverse for style in styles)
+        assert not [style for style in styles if style and (style.color or style.bgcolor)]
+
+
+async def test_a_theme_whose_file_changes_has_other_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with driven() as it:
+        mark = Segment("x", Style(bgcolor="#123456"))
+        for cursor, is_mark in ((None, False), ("#123456", True)):
+            theme = it.app._themes[it.app.theme]
+            if cursor:
+                variables = {**theme.theme.variables, "cursor": cursor}
+                it.app.use_theme_file(replace(theme, theme=replace(theme.theme, variables=variables)))
+                it.app.mutate_reactive(App.theme)
+                await it.settle()
+            (line_filter,) = it.app.get_line_filters()
+            (segment,) = line_filter.apply([mark], Color(0, 0, 0))
+            assert segment.style is not None
+            assert bool(segment.style.reverse) is is_mark
