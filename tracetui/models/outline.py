@@ -23,7 +23,7 @@ from tracetui.models.checkpoints.layouts import LAYOUTS, Naming, naming
 from tracetui.models.checkpoints.tree import checkpoint_tree, signature
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.pass_through import PassThrough
-from tracetui.models.weights.experts import configured_experts, experts_per_token, may_have_experts
+from tracetui.models.weights.experts import configured_experts, experts_per_token, is_routed, may_have_experts
 from tracetui.recipe import Layers, Recipe
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class _LineGrower:
         self.seen.update(own.values())
         children = tuple(self._children(path, module))
         counted = sum(tensor.numel() for _, tensor in fresh) + sum(child.parameters for child in children)
-        active = sum(self._active(path, tensor) for _, tensor in fresh) + sum(map(_used, children))
+        active = sum(self._active(path, module, tensor) for _, tensor in fresh) + sum(map(_used, children))
         if (part := self.published.experts.get(path)) is not None:
             children = (*children, self._experts(path, part))
         first = next(iter(own), "")
@@ -171,9 +171,10 @@ class _LineGrower:
         """Experts of a block that a token uses; 0 where it isn't known."""
         return experts_per_token(getattr(self.model, "config", None)) or 0
 
-    def _active(self, path: str, tensor: nn.Parameter) -> int:
-        experts = configured_experts(getattr(self.model, "config", None))
-        routed = path.rpartition(".")[2] == "experts" and tensor.dim() > 1 and tensor.shape[0] == experts
+    def _active(self, path: str, module: nn.Module, tensor: nn.Parameter) -> int:
+        counts = configured_experts(getattr(self.model, "config", None)), getattr(module, "num_experts", None)
+        among_experts, shape = path.rpartition(".")[2] == "experts", tuple(tensor.shape)
+        routed = any(is_routed(shape, count, among_experts) for count in counts if isinstance(count, int))
         return tensor.numel() // tensor.shape[0] * min(self._chosen, tensor.shape[0]) if routed else tensor.numel()
 
     def _children(self, path: str, module: nn.Module) -> Iterator[Module]:

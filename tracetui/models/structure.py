@@ -27,7 +27,7 @@ def read_structure(recipe: Recipe, layout: str | None = None, only_built: bool =
     active: int | None = whole.parameters
     if chosen is not None:
         active = active_parameters(whole, chosen)
-    elif configured_experts(model.config):
+    elif configured_experts(model.config) and any("expert" in name for name, _ in model.named_parameters()):
         active = None
     return Structure(
         name=recipe.name,

@@ -16,7 +16,7 @@ from torch import nn
 
 from tracetui.analysis.checkpoint import BUFFER, CheckpointTensor, ModulePart, fold
 from tracetui.models.pass_through import PassThrough
-from tracetui.models.weights.experts import configured_experts
+from tracetui.models.weights.experts import configured_experts, is_routed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,12 +85,19 @@ def _keep(kept: _Kept, path: str, module: nn.Module, fold_lists: bool) -> None:
 
 def _keep_first_of_alike(kept: _Kept, path: str, modules: nn.ModuleList) -> None:
     alike: dict[object, list[int]] = {}
+    seen = set(kept.first_names)
     for index, module in enumerate(modules):
         if not isinstance(module, PassThrough):
-            alike.setdefault(signature(module), []).append(index)
+            own = {id(tensor) for tensor in module.parameters()}
+            # What a layer shares with one before it is counted there: a copy of that layer it is not.
+            alike.setdefault(signature(module) if seen.isdisjoint(own) else index, []).append(index)
+            seen |= own
     for indices in alike.values():
         kept.alike[f"{path}.{indices[0]}"] = tuple(indices)
         _keep(kept, f"{path}.{indices[0]}", modules[indices[0]], True)
+        for index in indices[1:]:
+            for name, tensor in modules[index].named_parameters():
+                kept.first_names.setdefault(id(tensor), f"{path}.{index}.{name}")
 
 
 def signature(module: nn.Module) -> tuple[object, ...]:
@@ -156,7 +163,7 @@ class _Grower:
 
     def _tensor(self, name: str, tensor: torch.Tensor, in_experts: bool) -> CheckpointTensor:
         shape = tuple(tensor.shape)
-        routed = in_experts and len(shape) > 1 and shape[0] == self._experts
+        routed = is_routed(shape, self._experts, in_experts)
         return CheckpointTensor(name, shape, self._kept.notes.get(id(tensor), ""), routed)
 
     def _in_order(self, path: str, inner: Mapping[str, State]) -> list[str]:

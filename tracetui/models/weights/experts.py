@@ -93,6 +93,16 @@ def is_per_expert(module: nn.Module, spec: TensorSpec) -> bool:
     return len(spec.shape) > 1 and spec.rows == expert_count(module)
 
 
+def is_routed(shape: tuple[int, ...], experts: int | None, among_experts: bool) -> bool:
+    """Whether a parameter of such a shape holds a matrix for each expert, or a row where it lies among experts.
+
+    JetMoE and Granite have matrices of all experts beside the router, in no module of their own.
+    """
+    if experts is None or len(shape) < 2 or shape[0] != experts:
+        return False
+    return among_experts or (len(shape) == 3 and min(shape) > 1)
+
+
 def experts_per_token(config: Any) -> int | None:
     """How many routed experts a token uses, if the configuration says so."""
     return _first_count(config, CHOSEN_COUNTS)
