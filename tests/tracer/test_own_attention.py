@@ -373,3 +373,49 @@ def test_torch_s_own_encoder_runs_module_by_module_while_it_is_watched() -> None
     with torch.no_grad():
         np.testing.assert_allclose(trace["output"], model(**inputs).numpy(), atol=1e-5)
     assert trace["layers.1.linear1"].shape == (2, 5, 32)
+
+
+class WithSinks(nn.Module):
+    """An attention by hand, one column of sinks behind the keys, which the product with the values leaves out."""
+
+    def __init__(self, level: bool, by_token: bool) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(32, 96), nn.Linear(32, 32)
+        self.sinks = nn.Parameter(torch.randn(4))
+        self.level, self.by_token = level, by_token
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        B, T, _ = x.shape
+        q, k, v = (part.view(B, T, 4, 8).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))  # [B,H,T,K]
+        scores = q @ k.transpose(-1, -2) * 8**-0.5
+        scores = scores.masked_fill(torch.ones(T, T).triu(1).bool(), -torch.inf)
+        column = self.sinks.view(1, -1, 1, 1).expand(B, -1, T, 1)
+        if self.by_token:
+            column = column * torch.arange(T)[:, None]
+        scores = torch.cat([scores, column], dim=-1)
+        if self.level:
+            scores = scores - scores.max(dim=-1, keepdim=True).values
+        probabilities = scores.softmax(dim=-1)[..., :-1]
+        heads: torch.Tensor = self.out((probabilities @ v).transpose(1, 2).flatten(2))
+        return heads
+
+
+@pytest.mark.parametrize("level", [False, True])
+def test_sinks_beside_the_scores_are_made_out(level: bool) -> None:
+    torch.manual_seed(0)
+    module, x = WithSinks(level, by_token=False).eval(), torch.randn(2, 5, 32)
+    trace = tracetui.trace(nn.Sequential(module), x)
+    assert np.allclose(trace["0:sinks"], module.sinks.detach())
+    attention = trace.attention("0")
+    for head in range(4):
+        q, k = trace["0:q"][1, head], trace["0:k"][1, head]
+        masked = np.where(np.tri(5), q @ k.T * 8**-0.5, -np.inf)
+        exact = np.exp(masked) / (np.exp(masked).sum(-1, keepdims=True) + np.exp(module.sinks[head].item()))
+        assert np.allclose(attention.probs(head, row=1), exact, atol=1e-6)
+        assert np.allclose(exact @ trace["0:v"][1, head], trace["0:heads"][1, head], atol=1e-6)
+
+
+def test_a_column_that_is_no_sinks_is_not_taken_for_them() -> None:
+    torch.manual_seed(0)
+    trace = tracetui.trace(nn.Sequential(WithSinks(level=False, by_token=True).eval()), torch.randn(1, 5, 32))
+    assert not any(record.role in ("sinks", "q", "probs") for record in trace.records)

@@ -29,6 +29,8 @@ from tracetui.tracer.observer import KernelObserver, is_in_kernel
 _NO_CHANGE = VIEWS | {"dropout", "dropout_"}
 """What leaves probabilities as they are, dropout outside of training."""
 
+_BESIDE = ("cat", "concat", "concatenate")
+"""What puts sinks behind the keys."""
 _ROUNDING = 2.0**-6
 """By how much a row of probabilities may miss 1, in bfloat16."""
 
@@ -211,12 +213,31 @@ def _is_softmax(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], res
     return name == "softmax" and kwargs.get("dim", args[1] if len(args) > 1 else None) in (-1, result.dim() - 1)
 
 
+def _follow_sinks(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: torch.Tensor, running: _Running) -> None:
+    """Know scores behind whose keys a column of sinks was put."""
+    parts, dim = args[0], kwargs.get("dim", args[1] if len(args) > 1 else 0)
+    found = running.seen.get(id(parts[0]))
+    if found is not None and isinstance(found[1], Chain) and (chain := found[1].beside(parts, dim, found[0])):
+        running.seen[id(result)] = (result, chain)
+
+
+def _is_without_sinks(origin: SoftmaxOutput, whole: torch.Tensor, part: torch.Tensor) -> bool:
+    """Whether a part of the probabilities is all of them but the sinks' column, which is the last."""
+    keys = origin.chain.shape[-1]
+    if origin.chain.sinks is None or part.shape != (*whole.shape[:-1], keys) or whole.shape[-1] != keys + 1:
+        return False
+    return part.storage_offset() == whole.storage_offset()
+
+
 def _follow(
     name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: torch.Tensor, running: _Running
 ) -> None:
     """Know what a tensor is that has just been made."""
     seen = running.seen
     found = _first(seen, args)
+    if name in _BESIDE:
+        _follow_sinks(args, kwargs, result, running)
+        return
     if found is None:
         begun = _begun(name, args, kwargs, result, running) if name in PRODUCTS else None
         if begun is not None:
@@ -228,6 +249,9 @@ def _follow(
             seen[id(result)] = (result, chunks)
         return
     made: Chain | SoftmaxOutput
+    if name == "__getitem__" and isinstance(origin, SoftmaxOutput) and _is_without_sinks(origin, tensor, result):
+        seen[id(result)] = (result, origin)
+        return
     if isinstance(origin, SoftmaxOutput):
         made = origin if name in _NO_CHANGE and not running.module.training else replace(origin, changed=True)
     elif _is_softmax(name, args, kwargs, result):

@@ -80,14 +80,19 @@ def product_of(
     chain = weights.chain
     batch = chain.shape[0]
     probabilities, value = split(tensor, batch), _value(args[place + 1], letters, batch)
-    masked = split(weights.masked, batch)
+    masked = split(weights.masked if chain.levelled is None else chain.levelled, batch)
+    if chain.sinks is not None and masked is not None:
+        masked = masked[..., : chain.shape[-1]]
     if value is None or any(each is None or each.shape != chain.shape for each in (probabilities, masked)):
         return None
     assert probabilities is not None
     assert masked is not None
     scores = chain.computed if chain.known else None
-    own = OwnMatrices(scores, masked, probabilities, needed=weights.changed or not chain.known)
+    needed = weights.changed or not chain.known
+    own = OwnMatrices(scores, masked, probabilities, needed, in_steps=chain.sinks is None)
     arguments = {"scaling": chain.scale, "softcap": chain.softcap, "position_bias": chain.bias, "is_causal": False}
+    if chain.sinks is not None:
+        arguments["sinks"] = chain.sinks
     mask = chain.mask if chain.known else None
     return Product(KernelCall(module, chain.query, chain.key, value, mask, arguments, own), place, letters)
 

@@ -53,6 +53,21 @@ class Chain:
     capped: bool = False
     """Whether a tanh waits to be multiplied."""
     known: bool = True
+    sinks: torch.Tensor | None = None
+    """Logits [H] that stand beside the scores as one more key without a value."""
+    levelled: torch.Tensor | None = None
+    """Masked scores before one number of each row was taken off, which the softmax doesn't see."""
+
+    def beside(self, parts: Any, dim: int, tensor: torch.Tensor) -> Chain | None:
+        """The chain after sinks were put behind the keys; None where it is something else."""
+        if not self.known or self.sinks is not None or self.capped or len(parts) != 2 or parts[0] is not tensor:
+            return None
+        column = self.in_four(parts[1], tensor.dim()) if dim in (-1, tensor.dim() - 1) else None
+        if column is None or column.shape[-1] != 1:
+            return None
+        sinks = column.expand((*self.shape[:3], 1))  # [B,H,T,1]
+        own = sinks[0, :, 0, 0]  # [H]
+        return replace(self, sinks=own) if (sinks == own[None, :, None, None]).all() else None
 
     def after(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], tensor: torch.Tensor) -> Chain:
         """The chain after one more step on `tensor`, which is among its arguments."""
@@ -74,6 +89,8 @@ class Chain:
         """None for a step that isn't known."""
         if name in VIEWS:
             return self
+        if self.sinks is not None:
+            return self._levelled(name, others, tensor)
         if name == "tanh" and (self.mask, self.bias, self.softcap) == (None,) * 3 and not self.capped:
             return replace(self, capped=True)
         if len(others) == 1 and not kwargs and (name in _TIMES or name in _OVER):
@@ -91,6 +108,13 @@ class Chain:
             floor = _number(kwargs.get("min", others[0] if others else None))
             return None if floor is None else replace(self, mask=self.mask.clamp(min=floor))
         return None
+
+    def _levelled(self, name: str, others: list[Any], tensor: torch.Tensor) -> Chain | None:
+        """Less one number for each row, as its maximum: the softmax is the same."""
+        row = others[0] if name in _MINUS and len(others) == 1 else None
+        if not isinstance(row, torch.Tensor) or row.dim() != tensor.dim() or row.shape[-1] != 1:
+            return None
+        return replace(self, levelled=tensor if self.levelled is None else self.levelled)
 
     def _shown_only(self, flags: Any, tensor: torch.Tensor) -> Chain | None:
         """Times 1 where a key may be seen, 0 elsewhere."""
