@@ -12,6 +12,7 @@ from tests.benchmarks.results import Results, ratios
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import DEFAULT_STOPS
 from tracetui.recipe import Generation, Layers, Prompts, Recipe
+from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.allocator import settle
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
@@ -47,10 +48,14 @@ def ways() -> dict[str, Timed]:
                 logits = decoder.next(logits.argmax(dim=-1))
         return logits
 
-    def traced() -> object:
+    def traced() -> Trace:
         return engine.run(prompts, Gate(stops=DEFAULT_STOPS, waits=False, edits=EditLog()))
 
-    return {"untraced": untraced, "traced": traced}
+    def looked_into() -> object:
+        trace = traced()
+        return list(trace.records), trace
+
+    return {"untraced": untraced, "traced": traced, "looked into": looked_into}
 
 
 def main(results: Results, rounds: int = 5) -> None:
@@ -58,6 +63,7 @@ def main(results: Results, rounds: int = 5) -> None:
     settle()
     seconds = interleaved(ways(), rounds)
     results.add("untraced", [taken / TOKENS * 1e3 for taken in seconds["untraced"]], unit="ms a token")
+    results.add("looked into", ratios(seconds["looked into"], seconds["untraced"]), of="untraced")
     results.add(
         "traced", ratios(seconds["traced"], seconds["untraced"]), of="untraced", target=TARGET, sizes={"tokens": TOKENS}
     )

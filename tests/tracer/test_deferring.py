@@ -63,13 +63,13 @@ MODELS: dict[str, Callable[[], Any]] = {
 def deferred(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many steps were described at a time."""
     counts: list[int] = []
-    settle = PassLog.settle
+    describe = PassLog._describe_present
 
     def counted(self: PassLog) -> None:
-        counts.extend([len(self.steps)] if self.steps else [])
-        settle(self)
+        counts.append(len(self.steps))
+        describe(self)
 
-    monkeypatch.setattr(PassLog, "settle", counted)
+    monkeypatch.setattr(PassLog, "_describe_present", counted)
     return counts
 
 
@@ -359,7 +359,7 @@ def test_where_nobody_waits_all_is_looked_at_together_when_somebody_asks(monkeyp
         looks.append(len(rows) // 3)
         return first_not_finite(rows)
 
-    monkeypatch.setattr("tracetui.tracer.capture.snapshots.first_not_finite", counted)
+    monkeypatch.setattr("tracetui.tracer.capture.finite_look.first_not_finite", counted)
     trace = record_module(tiny_llama(), (), {"input_ids": prompt(), "use_cache": False}, stops=DEFAULT_STOPS)
     # The first and the last row of the logits.
     assert looks == [2]

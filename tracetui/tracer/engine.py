@@ -71,7 +71,6 @@ class Engine:
         """model: a recipe, whose model is built, or what is ready to run already.
 
         goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it.
-
         exact: everything in float64, from the weights as the recipe's own dtype rounds them.
         layers_alone: nothing but what layers and the model return is recorded, unless somebody edits.
         """
@@ -246,6 +245,7 @@ class Engine:
             absorb=self.runnable.recipe.mla == "absorb",
             lens=self.runnable.recipe.lens,
             token=self.runnable.tokenizer.token,
+            is_read_later=not gate.waits and not self._goes_on,
             looks_late=not gate.waits,
             layers_alone=self._layers_alone,
         )

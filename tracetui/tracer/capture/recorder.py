@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -22,6 +23,7 @@ from tracetui.tracer.capture.later_trace import later_trace
 from tracetui.tracer.capture.sources import Sources
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.deferred.later_records import LaterRecords
 from tracetui.tracer.ranks.places import Places
 
 
@@ -43,13 +45,12 @@ class Recorder:
         matrices: tuple[MatrixRole, ...] = (),
     ) -> None:
         """matrices: which of attention's are recorded beside what each kernel received."""
-        self.wanted = keep
+        self.wanted, self.matrices = keep, matrices
         self.store = store or ValueStore(ROOM, 2**63)
-        self.matrices = matrices
         self._records: list[Record] = []
         self._values: list[Value] = []
-        self.append = self._values.append, self._records.append
-        """Adds a value, and then its record."""
+        self.append, self.later = (self._values.append, self._records.append), LaterRecords()
+        """Adds a value, and then its record; and those that follow them."""
         self._attention: dict[str, AttentionCall] = {}
         self.examine: Callable[[str, torch.Tensor], None] | None = None
         """Looks for who made what isn't finite in a module's own code, by its role, before it is recorded."""
@@ -61,15 +62,16 @@ class Recorder:
         self._captures = Captures(keep, self.store, matrices)
         self.snapshots = self._captures.snapshots
         self.sources = Sources(self.snapshots.base, self._values)
-        self.calls: dict[str, int] = {}
+        self.pass_, self.calls = 0, dict[str, int]()
         """How often each module was called in this pass, by its path."""
-        self.pass_ = 0
         self.notes: list[tuple[int, str]] = []
         """What belongs beside every result, after how many records."""
         self._grown: list[tuple[int, int]] = []
         """How large the vocabulary was once tokens for a record, the first number, were added."""
         self.settle: Callable[[], None] = lambda: None
         """Describes what came by and is not described yet."""
+        self.pass_over: Callable[[], None] = lambda: None
+        """The same at the end of a pass, which may wait for others where nobody need know before."""
         self.when_asked: Callable[[], None] | None = None
         """Does so when somebody looks into the trace: of a whole call of which nothing is described yet."""
         self.repeats = False
@@ -79,11 +81,14 @@ class Recorder:
 
     def begin_pass(self) -> None:
         """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
-        self.settle()
+        self.pass_over()
         self.pass_ += 1
+        self.forget_pass()
+
+    def forget_pass(self) -> None:
+        """A pass is over and described."""
         self.calls.clear()
-        self._captures.forget()
-        self.sources.forget()
+        self.forget()
 
     @property
     def keeps_all(self) -> bool:
@@ -93,11 +98,11 @@ class Recorder:
     @property
     def count(self) -> int:
         """How many records there are."""
-        return len(self._records)
+        return len(self._records) + self.later.count
 
     def extend(self, chosen: Sequence[Token | None], cache: int) -> Trace:
         """Add a token to each row that goes on; `cache` is the size in bytes of the model's own. Returns the trace."""
-        self.settle()
+        self.pass_over()
         self.trace = self.trace.extended(chosen, cache)
         return self.trace
 
@@ -113,7 +118,7 @@ class Recorder:
     def note(self, text: str) -> None:
         """Something that belongs beside every result, told once."""
         if text not in (known for _, known in self.notes):
-            self.notes.append((len(self._records), text))
+            self.notes.append((self.count, text))
 
     def bad_weights(self, site: str, found: tuple[BadWeight, ...]) -> None:
         """Keep which parameters of the module at a site hold NaN or infinities, and say so beside the result."""
@@ -188,8 +193,7 @@ class Recorder:
         if self.repeats and (repeated := self.repeated(site, tensor, call, part)) is not None:
             return repeated[1]
         tensor = self.local(tensor)
-        role = site.partition(":")[2]
-        mask = role == "mask"
+        mask = (role := site.partition(":")[2]) == "mask"
         value = self._captures.value(tensor, site, mask)
         if role and not mask and self.examine is not None and not all_finite(value):
             # Before the record is there: the model may be stopped at it.
@@ -234,8 +238,8 @@ class Recorder:
         return record
 
     def _made_of(self, tensor: torch.Tensor | None, inputs: tuple[int, ...]) -> list[Record]:
-        held = inputs if tensor is None else (self.sources.of(tensor), *inputs)
-        return [self._records[number] for number in held if number >= 0]
+        own = () if tensor is None else (self.sources.of(tensor),)
+        return [self._records[number] for number in (*own, *inputs) if number >= 0]
 
     def place_of(
         self, site: str, tensor: torch.Tensor, parent: str, part: int = 0, inputs: tuple[int, ...] = (), **said: object
@@ -246,7 +250,7 @@ class Recorder:
         return self.places.expected(site, tuple(tensor.shape), tensor, parent, part, self._made_of(tensor, inputs))
 
     def local(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The plain tensor behind one that may lie on several ranks: the part of it that lies here."""
+        """The part that lies here of a tensor that may lie on several ranks."""
         return local_tensor(tensor) if self.places is None else self.places.local(tensor)
 
     def rename(self, record: Record, site: str) -> None:
@@ -265,15 +269,19 @@ class Recorder:
     def failed(self, *notes: str) -> Trace:
         """The trace of a run that failed or was cancelled, with these notes added."""
         self.settle()
+        self.later.write(self)
         closed = self.trace.closed()
-        own = (text for _, text in self.notes)
-        told = (*self.trace.run.notes, *own, *self.store.notes, *notes)
+        told = (*self.trace.run.notes, *(text for _, text in self.notes), *self.store.notes, *notes)
         return replace(closed, run=replace(closed.run, notes=told))
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
         if self.when_asked is not None:
             return self._closed_when_asked(self.when_asked, notes)
+        if self.later:
+            self.forget()
+            kept = replace(self.trace, weights=dict(self.trace.weights))
+            return later_trace(kept, partial(self.later.write, self), self._told(notes), tuple)
         self.settle()
         self.forget()
         closed = self.trace.closed()
@@ -281,8 +289,7 @@ class Recorder:
 
     def _closed_when_asked(self, describe: Callable[[], None], notes: Sequence[str]) -> Trace:
         """The trace of a whole run, described when somebody looks into it."""
-        told: list[str] = []
-        self.when_asked = None
+        told, self.when_asked = list[str](), None
         work = (describe, lambda: told.extend(self._told(notes)))
         return later_trace(self.trace, lambda: [each() for each in work], told, lambda: self.snapshots.values)
 

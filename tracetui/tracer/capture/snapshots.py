@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from tracetui.native.statistics import first_not_finite
 from tracetui.tracer.capture.alias import capture_function, is_all_on_the_processor, sharing_function
+from tracetui.tracer.capture.finite_look import FiniteLook
 from tracetui.tracer.capture.readable import is_readable, stands_for_many
-from tracetui.tracer.capture.statistics import floats_in
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.unwritten import address_of, holds
-from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.capture.values import TorchValue, completed
 from tracetui.tracer.ranks.places import Places
 
 LOOKED_AT = 2**20
@@ -23,6 +22,10 @@ _LITTLE = 2**26
 """Bytes of snapshots beside which as much of the model's own may stay."""
 NONE = -1
 """The number of a tensor of which there is no snapshot."""
+
+
+Shelved = tuple[Any, ...]
+"""The snapshots of a pass, put away: what `Snapshots` has of it, in the order of `shelved`."""
 
 
 class Snapshots:
@@ -65,10 +68,9 @@ class Snapshots:
         """By its number, the one of these that a tensor is a view of."""
         self._looks_late = False
         self._holds: Callable[[], bool] = lambda: True
-        self._looked_at = 0
-        """How many values somebody has looked at."""
-        self.not_finite: set[int] = set()
-        """The numbers of those in which something isn't."""
+        self.finite_look = FiniteLook()
+        self.not_finite = self.finite_look.not_finite
+        """The numbers of values in which something isn't finite."""
         self.unseen_bytes = 0
         """Of the values that nobody has looked at yet."""
 
@@ -78,6 +80,25 @@ class Snapshots:
         if len(self._values) < len(self._captured):
             self._make_values()
         return self._values
+
+    @property
+    def captured(self) -> Sequence[torch.Tensor]:
+        """By their numbers, what was captured; it may need gradients still."""
+        return self._captured
+
+    def values_later(self) -> Callable[[], Sequence[TorchValue]]:
+        """Gives the values of all that there are now, which are made when somebody asks."""
+        if self._store.copies.held:
+            values = self.values
+            return lambda: values
+        return partial(completed, self._captured, self._values, self.finite_look.finite_until)
+
+    def at_hand_of(self, number: int) -> torch.Tensor:
+        """What was captured, where it can be looked at without waiting for a device."""
+        captured = self._captured[number]
+        if captured.is_cpu and not captured.requires_grad:
+            return captured
+        return self.values[number].at_hand
 
     def look(self, late: bool, holds: Callable[[], bool]) -> None:
         """late: nobody needs to know at once what isn't finite, so that several may be looked at together.
@@ -139,58 +160,13 @@ class Snapshots:
     def are_finite(self) -> bool:
         """Whether all values are; afterwards each of them knows. Those of a device are waited for."""
         self._store.copies.finish()
-        numbers = range(self._looked_at, len(self._captured))
-        self._looked_at, self.unseen_bytes = len(self._captured), 0
-        return self.look_at(numbers)
-
-    def look_at(self, numbers: Iterable[int]) -> bool:
-        """Whether nothing is known not to be finite once somebody has looked at these values too."""
-        waiting, places, values = list[int](), list[int](), self.values
-        for number in numbers:
-            value = values[number]
-            if not value.is_looked_at and (row := floats_in(value.captured)) is not None:
-                waiting.append(number)
-                places += row
-            elif not value.all_finite():
-                self.not_finite.add(number)
-        if waiting and first_not_finite(array("q", places)) != len(waiting):
-            self.not_finite.update(number for number in waiting if not values[number].all_finite())
-        else:
-            for number in waiting:
-                values[number].finite = True
-        return not self.not_finite
+        self.unseen_bytes = 0
+        return self.finite_look.are_finite(self)
 
     @property
     def are_on_a_device(self) -> bool:
         """Whether any of them is of a tensor that isn't in the processor's memory."""
         return self._store.copies.held
-
-    def at_hand(self, about: Sequence[Any]) -> Sequence[Any]:
-        """The same tensors, in lists and beside what is none, where nobody need wait for a device to look at them."""
-        return [self._at_hand(each) for each in about]
-
-    def _at_hand(self, about: Any) -> Any:
-        if not isinstance(about, torch.Tensor):
-            return about if about is None else self.at_hand(about)
-        if about.is_cpu:
-            return about
-        value = self.value(about)
-        return about.cpu() if value is None else value.at_hand.cpu()
-
-    def are_ends_finite(self, numbers: Iterable[int]) -> bool:
-        """Whether the first and the last row of each of these values is; of one that lies in no rows, all of it."""
-        places, others = list[int](), list[int]()
-        for number in numbers:
-            tensor = self._captured[number]
-            row, width = floats_in(tensor), tensor.shape[-1] if tensor.dim() else 1
-            if row is None or not tensor.is_contiguous():
-                others.append(number)
-                continue
-            address, count, kind = row
-            places += address, min(width, count), kind
-            places += address + max(0, count - width) * tensor.itemsize, min(width, count), kind
-        finite = not places or first_not_finite(array("q", places)) == len(places) // 3
-        return finite and (not others or self.look_at(others))
 
     def let_go(self) -> None:
         """No tensor of the model's comes by any more, and nothing of it is described yet."""
@@ -202,6 +178,25 @@ class Snapshots:
         kept = zip(self._tensors, self.versions, strict=True)
         self._tensors = [tensor for tensor, version in kept if tensor._version == version]
 
+    def shelved(self) -> Shelved:
+        """Put all away, until it is taken up again."""
+        look = self.finite_look.looked_at, self.finite_look.finite_until, self.not_finite.copy()
+        asked = self.known.copy(), self.versions.copy(), self.addresses.copy()
+        lists = self._tensors, self._captured, self._values
+        kept = (asked, look, *lists, self._numbers, self.bases, self._views, self.are_odd, self.unseen_bytes)
+        self._tensors, self._numbers, self.bases, self._views = [], {}, {}, {}
+        self.forget()
+        return kept
+
+    def take_up(self, shelved: Shelved) -> None:
+        """Have them here again, where there are no others."""
+        (known, versions, addresses), look, self._tensors, self._captured, self._values, *more = shelved
+        self._numbers, self.bases, self._views, self.are_odd, self.unseen_bytes = more
+        self.finite_look.looked_at, self.finite_look.finite_until, not_finite = look
+        self.not_finite.update(not_finite)
+        self.known.update(known)
+        self.versions[:], self.addresses[:] = versions, addresses
+
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self.known.clear()
@@ -211,8 +206,8 @@ class Snapshots:
         self.addresses.clear()
         for held in (self._numbers, self.bases, self.themselves, self._views):
             held.clear()
-        self.not_finite.clear()
-        self._looked_at = self.unseen_bytes = 0
+        self.finite_look.forget()
+        self.unseen_bytes = 0
 
     def _taken(self, tensor: torch.Tensor) -> int:
         identity = id(tensor)
@@ -277,6 +272,7 @@ class Snapshots:
         return number
 
     def _make_values(self) -> None:
+        completed(self._captured, self._values, self.finite_look.finite_until)
         for captured in self._captured[len(self._values) :]:
             plain = captured.detach() if captured.requires_grad else captured
             if not is_readable(plain):
@@ -289,7 +285,7 @@ class Snapshots:
                 self._values.append(self._store.copies.value(plain))
 
     def _look_now(self, number: int) -> None:
-        self._looked_at, self.unseen_bytes = number + 1, 0
+        self.finite_look.looked_at, self.unseen_bytes = number + 1, 0
         if not self.values[number].all_finite():
             self.not_finite.add(number)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +26,7 @@ Integers = npt.NDArray[np.signedinteger]
 Floats = npt.NDArray[np.floating]
 
 _KINDS = {getattr(torch, name): kind for name, kind in KINDS.items()}
+_WHOLE_NUMBERS = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
 _SUMMED = frozenset(_KINDS)
 """Dtypes in which a finite sum proves that all elements are finite."""
 _RUN = 1024
@@ -68,6 +70,22 @@ def floats_in(tensor: torch.Tensor) -> tuple[int, int, int] | None:
     if not tensor.is_contiguous() and not _is_dense(tensor.shape, tensor.stride()):
         return None
     return tensor.const_data_ptr(), tensor.numel(), kind  # type: ignore[attr-defined]
+
+
+def rows_of(tensors: Iterable[torch.Tensor]) -> array[int] | None:
+    """Where the floats of these tensors lie, beside those that hold none; None if compiled code can't read all."""
+    places: list[int] = []
+    for tensor in tensors:
+        if tensor.is_nested or not tensor.is_cpu:
+            return None
+        kind = _KINDS.get(tensor.dtype)
+        if kind is not None and tensor.is_contiguous() and not tensor.is_neg():
+            places += tensor.const_data_ptr(), tensor.numel(), kind  # type: ignore[attr-defined]
+        elif kind is not None and (row := floats_in(tensor)) is not None:
+            places += row
+        elif tensor.dtype not in _WHOLE_NUMBERS:
+            return None
+    return array("q", places)
 
 
 def _by_native(tensor: torch.Tensor) -> Statistics | None:

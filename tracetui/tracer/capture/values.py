@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -82,6 +83,14 @@ class TorchValue:
     def know(self, statistics: Statistics) -> None:
         """They were computed elsewhere."""
         self._statistics = statistics
+
+
+def completed(captured: Sequence[torch.Tensor], values: list[TorchValue], end: int) -> list[TorchValue]:
+    """The values of what was captured, the first of which are made already; up to `end` it is plain and finite."""
+    for tensor in captured[len(values) : end]:
+        values.append(value := TorchValue(tensor.detach() if tensor.requires_grad else tensor))
+        value.finite = True
+    return values
 
 
 def is_finite_value(value: Value) -> bool:

@@ -67,7 +67,7 @@ class DeferringObserver:
         self._given_several: set[ModuleFacts] = set()
         """Modules given more than one tensor: their own parameters may be asked for when that is described."""
         self._thread = get_ident()
-        watched.recorder.settle = log.settle
+        watched.recorder.settle, watched.recorder.pass_over = log.settle, log.pass_over
 
     def depth(self) -> int:
         """How many modules are running."""
@@ -77,8 +77,9 @@ class DeferringObserver:
 
     def close(self, layers: Iterable[ModuleFacts], ended_well: bool) -> None:
         """Nothing more comes by. Of a whole call in which all was plain, the log may wait until somebody asks."""
-        if not (ended_well and self.log.may_wait and self.log.whole and self._is_end_finite()):
-            self.log.settle()
+        self._recorder.pass_over = _nothing_to_do
+        if not (ended_well and self.log.may_wait and self.log.whole and self.log.is_end_finite()):
+            self.log.end() if ended_well else self.log.settle()
             self._recorder.settle = _nothing_to_do
             return
         facts = {*layers, *self._given_several}
@@ -88,19 +89,6 @@ class DeferringObserver:
         self._recorder.settle, self._recorder.when_asked = _nothing_to_do, self._settle_when_asked
         self._recorder.snapshots.let_go()
         self._watched.latents.forget()
-
-    def _is_end_finite(self) -> bool:
-        """Whether the first and the last row is of what the whole model returned.
-
-        A weight that isn't finite spoils both, wherever it is, and may be looked at now. All else is looked at when
-        somebody asks.
-        """
-        if not self._steps:
-            return False
-        kind, site, returned, _ = self._steps[-steps.WIDTH :]
-        if kind not in steps.ENDS or site.path:
-            return False
-        return self._snapshots.are_ends_finite((returned,) if kind == steps.ENDED else returned[1])
 
     def _settle_when_asked(self) -> None:
         """Whatever mode the thread is in that asks."""

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from tracetui.tracer.capture import snapshots
+from tracetui.tracer.deferred import describing as kinds
+from tracetui.tracer.deferred.at_hand import at_hand
 from tracetui.tracer.deferred.describing import Describing, Log
 from tracetui.tracer.deferred.pass_plan import PassPlans
 from tracetui.tracer.hooks.pass_context import Pass
 
 _PATIENCE = 0.2
 """Seconds for which nobody need hear how far the model is: most passes are over by then, and described whole."""
+_MOST_OVER = 32
+"""Passes that are described together, at most."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _PassOver:
+    """A pass that is not described yet."""
+
+    number: int
+    steps: Log
+    snapshots: snapshots.Shelved
 
 
 class PassLog:
@@ -40,30 +55,104 @@ class PassLog:
         """When to tell how far the model is: at the end of a pass, or in the midst of one that takes long."""
         self.calm = self.is_calm()
         """Whether it was so a moment ago."""
+        self._over: list[_PassOver] = []
+        self._waits_over = watched.is_read_later
+        """Whether passes may be described together."""
 
     def settle(self) -> None:
-        """Describe what has been recorded since; nobody waits there."""
-        if not self.steps:
+        """Describe what has been recorded since, and write it down; nobody waits there."""
+        self._describe()
+        self._recorder.later.write(self._recorder)
+
+    def end(self) -> None:
+        """Nothing more comes by."""
+        self._describe()
+        if not self._waits_over:
+            self._recorder.later.write(self._recorder)
+
+    def _describe(self) -> None:
+        """Describe what has been recorded since; what follows from that need not be written down yet."""
+        if not (self._over or self.steps):
             return
+        began = self._now()
+        if self._over:
+            self._describe_over()
+        if self.steps:
+            self._describe_present()
+        if began > self._next_notice:
+            self._notice()
+
+    def _describe_present(self) -> None:
         log = self.steps[:]
         self.steps.clear()
         self.whole = False
         began = self._now()
         finite = self.snapshots.are_finite()
         if self.snapshots.are_on_a_device:
-            self._describing.residual.value_questions.at_hand = self.snapshots.at_hand
+            self._describing.residual.value_questions.at_hand = partial(at_hand, self.snapshots)
         try:
             with self._recorder.passing(self._gate.passed):
                 self._plans.describe(log, self._describing, finite)
         finally:
             self._clock.leave_out(self._now() - began)
-        if began > self._next_notice:
-            self._notice()
+
+    def pass_over(self) -> None:
+        """A pass is over: describe it, or have it wait for those that follow, which together take less time."""
+        if not self.steps:
+            return
+        if not self._may_wait_over():
+            self.settle()
+            return
+        self._over.append(_PassOver(self._recorder.pass_, self.steps[:], self.snapshots.shelved()))
+        self.steps.clear()
+        if len(self._over) == _MOST_OVER or self._now() > self._next_notice:
+            self._describe()
+
+    def _may_wait_over(self) -> bool:
+        """Whether a pass, all of which is in here, leaves nothing that anybody would have to know at once."""
+        return (
+            self._waits_over
+            and self.is_calm()
+            and self._describing.begins_pass
+            and not self.snapshots.not_finite
+            and not self.snapshots.are_on_a_device
+            and self.is_end_finite()
+        )
+
+    def _describe_over(self) -> None:
+        """Describe the passes that are over, as if each just were."""
+        present = _PassOver(self._recorder.pass_, self.steps[:], self.snapshots.shelved())
+        try:
+            while self._over:
+                self._take_up(self._over.pop(0))
+                self._describe_present()
+                self._recorder.forget_pass()
+        finally:
+            self._recorder.forget_pass()
+            self._take_up(present)
+
+    def _take_up(self, over: _PassOver) -> None:
+        self.steps[:], self._recorder.pass_ = over.steps, over.number
+        self.snapshots.take_up(over.snapshots)
+
+    def is_end_finite(self) -> bool:
+        """Whether the first and the last row is of what the whole model returned.
+
+        A weight that isn't finite spoils both, wherever it is, and may be looked at now. All else is looked at when
+        somebody asks.
+        """
+        if not self.steps:
+            return False
+        kind, site, returned, _ = self.steps[-kinds.WIDTH :]
+        if kind not in kinds.ENDS or site.path:
+            return False
+        ends = (returned,) if kind == kinds.ENDED else returned[1]
+        return self.snapshots.finite_look.are_ends_finite(self.snapshots, ends)
 
     def _notice(self) -> None:
         """Tell how far the model is, if anybody hears it."""
         if self._gate.is_notice_due:
-            self.settle()
+            self._describe()
             self._gate.notice(self._recorder.count)
         self._next_notice = self._now() + _PATIENCE
         self.overdue = self._next_notice + _PATIENCE

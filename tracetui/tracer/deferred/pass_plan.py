@@ -7,7 +7,7 @@ is as it was in a pass that was described step by step, so are the records.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -15,13 +15,14 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from tracetui.recording.parallel import WHOLE
-from tracetui.recording.record import CALLERS, AttentionCall, record_of
+from tracetui.recording.record import CALLERS, record_of
+from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.snapshots import NONE, Snapshots
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.deferred import describing as steps
 from tracetui.tracer.deferred.describing import Describing, Log
 from tracetui.tracer.deferred.pass_shapes import PassShapes, seen_as_they_are
+from tracetui.tracer.deferred.planned_records import NotPlannedError, PlannedRecord, planned_records
 from tracetui.tracer.residual.plain_sum import is_plain_sum, plain_sums
 from tracetui.tracer.residual.sum import is_sum
 from tracetui.tracer.residual.value_questions import Learnt, ValueQuestion
@@ -48,13 +49,16 @@ class PassPlans:
     def describe(self, log: Log, describing: Describing, finite: bool) -> None:
         """Make records of what came by: as it was planned, or step by step. finite: whether all values are that."""
         if not (finite and describing.begins_pass and _is_whole(log)):
+            describing.recorder.later.write(describing.recorder)
             for _ in describing.describe(log):
                 pass
             return
         plan = next((plan for plan in self._plans if plan.fits(log, describing)), None)
         if plan is not None:
             plan.carry_out(log, describing)
-        elif (made := _PassPlan.of(log, describing)) is not None:
+            return
+        describing.recorder.later.write(describing.recorder)
+        if (made := _PassPlan.of(log, describing)) is not None:
             self._plans = (made, *self._plans[: _MOST - 1])
 
 
@@ -73,29 +77,6 @@ class _LikeliestSum(NamedTuple):
     """Of the sum, of the stream, and of what was added to it last."""
 
 
-class _PlannedRecord(NamedTuple):
-    """A record without its values."""
-
-    number: int
-    """Of its value."""
-    shape: tuple[int, ...] | None
-    """None of what grows with the tokens."""
-    began: int
-    ended: int
-    """The steps between which its module ran; both NONE where no time is told."""
-    inputs: tuple[int, ...]
-    """By their places in the pass; UNRECORDED or CALLERS as they are."""
-    attention: AttentionCall | None
-    """How the kernel is called that received it as a query."""
-    site: str
-    dtype: str
-    depth: int
-    parent: str
-    call: int
-    part: int
-    provenance: str
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class _PassPlan:
     """What a pass must be like, and its records then."""
@@ -110,7 +91,7 @@ class _PassPlan:
     """What most questions about values are about."""
     others: Sequence[ValueQuestion]
     """The rest of them, about the numbers of tensors."""
-    records: Sequence[_PlannedRecord]
+    records: Sequence[PlannedRecord]
     calls: Mapping[str, int]
     """How often each module is called."""
     after: Learnt
@@ -129,8 +110,8 @@ class _PassPlan:
         shapes = PassShapes.of(log, snapshots)
         try:
             comparisons = [_numbered(each, snapshots) for each in heard]
-            records = list(_planned(log, describing, base, counts, shapes.grown))
-        except _NotPlannedError:
+            records = list(planned_records(log, describing, base, counts, shapes.grown))
+        except NotPlannedError:
             return None
         if len(recorder.notes) != notes or not describing.is_over:
             return None
@@ -154,19 +135,34 @@ class _PassPlan:
 
     def _are_answered_alike(self, snapshots: Snapshots) -> bool:
         """Whether what was asked of values has the same answers; of sums that are alike those are given in one go."""
-        values, left = snapshots.values, self.others
+        left = self.others
         if self.sums:
-            tensors = zip(*([values[number].at_hand for number in each.numbers] for each in self.sums), strict=True)
+            tensors = zip(*(map(snapshots.at_hand_of, each.numbers) for each in self.sums), strict=True)
             told = zip(self.sums, plain_sums(*tensors), strict=True)
             unlike = [each.asked for each, is_plain in told if is_plain != each.asked.answer]
             left = (*left, *unlike)
         return all(each.question(*_tensors(each.about, snapshots)) == each.answer for each in left)
 
     def carry_out(self, log: Log, describing: Describing) -> None:
-        """Make the records of a pass that fits."""
-        recorder, times = describing.recorder, log[3 :: steps.WIDTH]
-        values, pass_, base = describing.snapshots.values, recorder.pass_, recorder.count
+        """What a pass that fits makes known; its records are written down later."""
+        recorder, times, base = describing.recorder, log[3 :: steps.WIDTH], describing.recorder.count
         recorder.calls.update(self.calls)
+        values = describing.snapshots.values_later()
+        recorder.later.add(len(self.records), partial(self._write, times, values, recorder.pass_, base))
+        recorder.sources.add_when_asked(partial(self._sources, values, base))
+        describing.gate.passed_sound(len(self.records))
+        describing.residual.learnt = self.after.copy()
+
+    def _write(
+        self,
+        times: Sequence[float],
+        made: Callable[[], Sequence[TorchValue]],
+        pass_: int,
+        base: int,
+        recorder: Recorder,
+    ) -> None:
+        """Make the records of a pass that fits."""
+        values = made()
         add_value, add_record = recorder.append
         for index, planned in enumerate(self.records, base):
             number, shape, began, ended, inputs, attention, site, dtype, depth, parent, call, part, provenance = planned
@@ -192,12 +188,10 @@ class _PassPlan:
                 recorder.know(recorder.name_predictions(value))
             add_value(value)
             add_record(record)
-        recorder.sources.add_when_asked(partial(self._sources, values, base))
-        describing.gate.passed_sound(len(self.records))
-        describing.residual.learnt = self.after.copy()
 
-    def _sources(self, values: Sequence[TorchValue], base: int) -> Iterator[tuple[torch.Tensor, int]]:
+    def _sources(self, made: Callable[[], Sequence[TorchValue]], base: int) -> Iterator[tuple[torch.Tensor, int]]:
         """What tensors are known by to whom they are given next: the caller's, and those that were recorded."""
+        values = made()
         given = cast("Any", self.numbers[0])
         tensors = [values[number].captured for number in seen_as_they_are(self.kinds[0], given)]
         yield from ((tensor, CALLERS) for tensor in tensors if tensor.is_floating_point())
@@ -224,48 +218,6 @@ def _sums_of(comparisons: Sequence[ValueQuestion], snapshots: Snapshots) -> list
     return max(found.values(), key=len, default=[])
 
 
-class _NotPlannedError(Exception):
-    """Something of a pass need not be the same in another one."""
-
-
-def _planned(
-    log: Log, describing: Describing, base: int, counts: Sequence[int], grown: Collection[int]
-) -> Iterator[_PlannedRecord]:
-    """The records of a pass, which begins with the record `base`.
-
-    counts: how many there were after each step. grown: the numbers of values whose shapes are others in each pass.
-    """
-    recorder, snapshots = describing.recorder, describing.snapshots
-    numbers = {id(value): number for number, value in enumerate(snapshots.values)}
-    spans = _spans(log[:: steps.WIDTH])
-    step = 0
-    for record in recorder.trace.records[base:]:
-        while counts[step] <= record.index:
-            step += 1
-        number = numbers.get(id(recorder.trace.values[record.index]), NONE)
-        timed = record.seconds is not None
-        if number == NONE or record.edited or record.place is not WHOLE or (timed and step not in spans):
-            raise _NotPlannedError
-        if any(0 <= each < base for each in record.inputs):
-            raise _NotPlannedError
-        inputs = tuple(each if each < 0 else each - base for each in record.inputs)
-        began, ended = (spans[step], step) if timed else (NONE, NONE)
-        attention, shape = recorder.trace.attention.get(record.key), None if number in grown else record.shape
-        own = (record.site, record.dtype, record.depth, record.parent, record.call, record.part, record.provenance)
-        yield _PlannedRecord(number, shape, began, ended, inputs, attention, *own)
-
-
-def _spans(kinds: Sequence[int]) -> dict[int, int]:
-    """By the step at which a module ended, the one at which it began."""
-    running, spans = [], {}
-    for step, kind in enumerate(kinds):
-        if kind in steps.BEGINNINGS:
-            running.append(step)
-        elif kind in steps.ENDS:
-            spans[step] = running.pop()
-    return spans
-
-
 def _numbered(comparison: ValueQuestion, snapshots: Snapshots) -> ValueQuestion:
     return ValueQuestion(comparison.question, _numbers(comparison.about, snapshots), comparison.answer)
 
@@ -278,11 +230,11 @@ def _numbers(about: Any, snapshots: Snapshots) -> Any:
     number = snapshots.number_of(about)
     if number == NONE:
         # A parameter, or what was computed of several tensors.
-        raise _NotPlannedError
+        raise NotPlannedError
     return number
 
 
 def _tensors(numbers: Any, snapshots: Snapshots) -> Any:
     if type(numbers) is int:
-        return snapshots.values[numbers].at_hand
+        return snapshots.at_hand_of(numbers)
     return None if numbers is None else [_tensors(each, snapshots) for each in numbers]

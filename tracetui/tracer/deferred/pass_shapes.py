@@ -36,7 +36,7 @@ class PassShapes:
 
     def are_of(self, snapshots: Snapshots) -> bool:
         """Whether those of another pass are alike."""
-        tensors = [value.captured for value in snapshots.values]
+        tensors = snapshots.captured
         if [tensor.dtype for tensor in tensors] != self.dtypes:
             return False
         # One at a time: a list of all would have the collector come.

@@ -40,6 +40,8 @@ class Pass:
     """What an id stands for."""
     describes_when_asked: bool = False
     """Whether a call that went well may be described after its watch is over, as soon as somebody looks."""
+    is_read_later: bool = False
+    """Whether nobody looks at records before the run is over, so that passes may be described together."""
     looks_late: bool = False
     """Whether nobody waits or leaves where something isn't finite, so that a little later is early enough to know."""
     are_weights_same: Callable[[], bool] = lambda: False

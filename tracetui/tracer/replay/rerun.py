@@ -55,6 +55,7 @@ def cut_of(past: PastRun, at: int, model: nn.Module, keeper: str = "") -> Cut:
 
     keeper: the path of a module that keeps a state in itself.
     """
+    past.recorder.later.write(past.recorder)
     trace = past.recorder.trace
     if not 0 <= at < len(trace):
         raise InputError(f"there is no record {at} to run again from")
