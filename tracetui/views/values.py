@@ -43,6 +43,8 @@ class ValueWindow:
     """The magnitude that gets the fullest colour; 0: the window's largest, outliers aside."""
     first: tuple[int, int] = (0, 0)
     """What the matrix' first row and column are counted as: positions begin later in a later pass."""
+    size: float = 0.0
+    """The magnitude that has four digits, by which points stand in line; 0: `scale`."""
 
 
 NORMS_FROM = 60
@@ -102,9 +104,9 @@ def _table(window: ValueWindow, width: int, inks: Inks, cursor: tuple[int, int] 
     index, label = _index_width(_shape(window), window.first[0]), _label_width(window.row_labels, width)
     cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1 + window.first[1])))
     columns = (width - _gutter(index, label) + 1) // (cell + 1)
-    scale = window.scale or _largest(window.numbers)
+    scale = window.scale or magnitude(window.numbers)
     fitting = min(window.numbers.shape[1], max(0, columns))
-    return _Table(window, width, inks, cursor, index, label, cell, fitting, scale, _decimals(scale))
+    return _Table(window, width, inks, cursor, index, label, cell, fitting, scale, _decimals(window.size or scale))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -183,13 +185,19 @@ def _cell_width(numbers: Array, scale: float) -> int:
     return _COLUMN
 
 
+def cell_width(dtype: str, columns: int) -> int:
+    """Cells of a number in a table before any has been read: of integers as many as most need."""
+    cell = 5 if dtype == "bool" else REAL_WIDTH if dtype.startswith(("int", "uint")) else _COLUMN
+    return max(cell, len(str(columns - 1)))
+
+
 def _decimals(scale: float) -> int | None:
     """As many as give a number of the size `scale` four digits."""
     low, high = _ALIGNED
     return max(0, 3 - math.floor(math.log10(scale))) if low <= scale < high else None
 
 
-def _largest(numbers: Array) -> float:
+def magnitude(numbers: Array) -> float:
     """The largest size that is no outlier among them: one would leave the rest without colour."""
     finite = np.abs(numbers[np.isfinite(numbers)].astype(np.float64))
     return robust_range_of(finite).high

@@ -327,6 +327,25 @@ async def test_a_comparison_under_way_tells_how_far_it_is_and_can_be_left(monkey
         assert [notice for notice in it.notices if not any(why in notice for why in whys)] == []
 
 
+async def test_a_key_of_the_pane_that_has_them_is_not_called_unknown() -> None:
+    async with comparing(*pair()) as it:
+        await it.press("down", "k", "Y", "$")
+        assert [notice for notice in it.notices if "does nothing here" in notice] == [
+            "$ does nothing here; ? tells what there is and which keys"
+        ]
+
+
+async def test_esc_first_gives_back_the_room_and_then_leaves() -> None:
+    async with comparing(*pair(), is_alone=True) as it:
+        await it.press("z")
+        assert not it.app.screen.query_one("#tree").display
+        await it.press("escape")
+        assert it.app.screen.query_one("#tree").display
+        assert it.app._exit is False
+        await it.pilot.press("escape")
+        assert it.app._exit
+
+
 async def test_foreign_names_and_tokens_are_never_markup(tmp_path: Path) -> None:
     array = np.ones((1, 3, 4), np.float32)
     for name, factor in (("a", 1.0), ("b", 2.0)):

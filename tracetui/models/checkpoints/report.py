@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tracetui.models.checkpoints.adapters import ADVICE, of_adapters
 from tracetui.recording.record import layer_of
+from tracetui.recording.weight_notes import all_from_file
 from tracetui.text import visible
 
 _NAMES_SHOWN = 4
@@ -22,7 +23,7 @@ def fit(file: str, present: Mapping[str, bool], spare: Sequence[str]) -> list[st
     if missing:
         lines = [f"{file}: {from_file} tensors from the file, {missing} random: {'; '.join(_parts(present))}"]
     else:
-        lines = [f"{file}: all {from_file} tensors from the file"]
+        lines = [all_from_file(file, from_file)]
     adapters = of_adapters(spare)
     if adapters:
         lines.append(f"{file}: {_first(adapters)}: of an adapter, which isn't applied here; {ADVICE}")

@@ -64,3 +64,9 @@ class DiffArrangement:
     def toggle_room(self) -> None:
         """All room for the panes, or the tree again."""
         self._screen.toggle_class("-maximised")
+
+    def give_back(self) -> bool:
+        """The tree again, if the panes have all room; whether they had."""
+        had = self._screen.has_class("-maximised")
+        self._screen.remove_class("-maximised")
+        return had

@@ -19,7 +19,7 @@ from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.list_keys import CELL_KEYS
 from tracetui.views.cells import Line, line
-from tracetui.views.diff.values import Triple, as_list, columns_beside, common_size, triple_table, widest
+from tracetui.views.diff.values import Triple, as_list, columns_beside, common_size, triple_table
 from tracetui.views.inks import Inks
 from tracetui.views.values import ValueWindow
 
@@ -134,11 +134,10 @@ class DiffGrid(Canvas, can_focus=True):
         planes = self._planes
         if planes is None or self._as_list:
             return max(1, self.size.height - 1), 1
-        label = min(widest(planes.row_labels), self.size.width // 12)
         heads = 2 + bool(planes.column_labels)
-        return max(1, self.size.height - heads), columns_beside(
-            self.size.width, planes.plane.shape, label, planes.first[0]
-        )
+        dtype = planes.sides.record.dtype
+        across = columns_beside(self.size.width, planes.plane.shape, planes.row_labels, planes.first[0], dtype)
+        return max(1, self.size.height - heads), across
 
     def _view(self) -> tuple[range, range]:
         """Rows and columns that are in sight."""

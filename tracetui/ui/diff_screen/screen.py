@@ -246,7 +246,7 @@ class DiffScreen(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """A key that nobody took."""
-        known = not self.is_current or event.key in self._bindings.key_to_bindings
+        known = not self.is_current or event.key in self.active_bindings
         if not known and (remark := self._unknown.remark(event.key)):
             notify(self.app, remark)
 
@@ -263,7 +263,12 @@ class DiffScreen(Screen[None]):
         self.app.push_screen(ThemeScreen())
 
     def leave(self) -> None:
-        """Back to what lies below, or out; a comparison under way is given up."""
+        """Back to the tree, where the panes have all room; else to what lies below, or out.
+
+        A comparison under way is given up.
+        """
+        if self.sites.surveyed is not None and self.arrangement.give_back():
+            return
         self._left.set()
         if self._is_alone:
             self.run_worker(self.app.run_action("quit"))

@@ -158,7 +158,7 @@ def percent(probability: float) -> str:
     if not math.isfinite(probability):
         return str(probability)
     if 0 < probability < 1e-3:
-        shares = (f"{probability * 100:.{digits}g}%".replace("e-0", "e-") for digits in (3, 2, 1))
+        shares = (f"{probability * 100:{digits}g}%".replace("e-0", "e-") for digits in ("#.3", "#.2", ".1"))
         return next((share for share in shares if len(share) <= _PERCENT), "<1e-99%")
     if 0.99995 <= probability < 1:
         return ">99.99%"

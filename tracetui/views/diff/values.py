@@ -15,7 +15,7 @@ from tracetui.recording.value import Array
 from tracetui.text import number, statistic
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.inks import Inks
-from tracetui.views.values import REAL_WIDTH, ValueWindow, figure, value_style, values_table
+from tracetui.views.values import REAL_WIDTH, ValueWindow, cell_width, figure, magnitude, value_style, values_table
 
 SIDE_BY_SIDE = 3 * (2 * (REAL_WIDTH + 1) + 4)
 """Cells from which on three tables have two columns each."""
@@ -41,38 +41,49 @@ def triple_table(triple: Triple, width: int, height: int, inks: Inks) -> list[Li
     """`height` lines of `width` cells: three tables beside each other, or the cursor's row as a list."""
     if as_list(width, triple.windows[0].shape):
         return _list(triple, width, height, inks)
-    widths = _widths(width)
+    windows = _labelled_once(triple.windows, width)
+    widths = _widths(width, widest(windows[0].row_labels))
     heads: Line = []
     for name, room in zip(NAMES, widths, strict=True):
         heads += [*line([(f" {name}", inks.mark)], room), *blank(_GAP)]
     tables = [
-        values_table(window if not place else _unlabelled(window), room, height - 1, inks, cursor=triple.cursor)
-        for place, (window, room) in enumerate(zip(triple.windows, widths, strict=True))
+        values_table(window, room, height - 1, inks, cursor=triple.cursor)
+        for window, room in zip(windows, widths, strict=True)
     ]
     rows = [[*a, *blank(_GAP), *b, *blank(_GAP), *c] for a, b, c in zip(*tables, strict=True)]
     return [heads[:-1], *rows]
 
 
-def _widths(width: int) -> tuple[int, int, int]:
-    each = (width - 2 * _GAP) // 3
+def _widths(width: int, label: int) -> tuple[int, int, int]:
+    """Of the three tables; the first has the rows' labels, for which it gets the more."""
+    more = label + 1 if label else 0
+    each = (width - 2 * _GAP - more) // 3
     return (width - 2 * _GAP - 2 * each, each, each)
 
 
-def columns_beside(width: int, shape: tuple[int, int], label: int, first: int = 0) -> int:
+def columns_beside(width: int, shape: tuple[int, int], labels: Sequence[str], first: int, dtype: str) -> int:
     """How many columns of each matrix are seen at once, at least one.
 
-    label: cells of the widest row label. first: what the first row is counted as.
+    first: what the first row is counted as.
     """
     if width < SIDE_BY_SIDE:
         return 1
     index = len(str(max(shape[0] - 1, 0) + first)) + 1
-    room = min(_widths(width)) - index - (label + 1 if label else 0)
-    return max(1, (room + 1) // (REAL_WIDTH + 1))
+    room = _widths(width, min(widest(labels), _label_cells(width)))[-1] - index
+    return max(1, (room + 1) // (cell_width(dtype, shape[1]) + 1))
 
 
-def _unlabelled(window: ValueWindow) -> ValueWindow:
-    """The labels of rows stand once, at the left."""
-    return replace(window, row_labels=())
+def _label_cells(width: int) -> int:
+    """At most, of a row's label."""
+    return width // 12
+
+
+def _labelled_once(windows: Sequence[ValueWindow], width: int) -> tuple[ValueWindow, ...]:
+    """The labels of rows stand once, at the left; each side's points stand in line by its own magnitude."""
+    first, *others = windows
+    labels = tuple(fit(label, _label_cells(width)).rstrip() for label in first.row_labels)
+    apart = replace(others[-1], row_labels=(), size=magnitude(others[-1].numbers))
+    return replace(first, row_labels=labels), replace(others[0], row_labels=()), apart
 
 
 def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:

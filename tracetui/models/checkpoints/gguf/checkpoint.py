@@ -22,6 +22,7 @@ from tracetui.models.checkpoints.ties import settle_head
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.recipe.gguf.config import HEAD
+from tracetui.recording.weight_notes import dequantised
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class GgufSource:
         counts = Counter(kind for kind in tensors.values() if kind not in PLAIN)
         if counts:
             kinds = "; ".join(f"{count:,} from {kind}" for kind, count in counts.most_common())
-            yield f"{label}: dequantised: {kinds}"
+            yield dequantised(label, kinds)
 
     def _part(self, spec: TensorSpec) -> WeightPart | None:
         part = self._names.part(spec.name)

@@ -19,6 +19,7 @@ from tracetui.models.checkpoints.ties import table_names
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import TensorSpec, Tick
+from tracetui.recording.weight_notes import dequantised
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class SafetensorsCheckpoint:
         if forms:
             most_first = sorted(forms.items(), key=lambda item: (-item[1], item[0]))
             kinds = "; ".join(f"{count:,} from {form}" for form, count in most_first)
-            yield f"{label}: dequantised: {kinds}"
+            yield dequantised(label, kinds)
 
     def _stored_names(self, name: str) -> Sequence[str]:
         """The file's names of what makes one of the model's tensors."""

@@ -16,6 +16,7 @@ from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import when
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
+from tracetui.recording.weight_notes import is_reassuring
 from tracetui.text import number, token_text, visible
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.widgets.canvas import Canvas
@@ -116,7 +117,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         return [*notes, head, *([*blank(1), *row, *blank(1)] for row in table)]
 
     def _notes(self) -> tuple[str, ...]:
-        notes = tuple(self.state.trace.run.notes) or self.state.notes
+        notes = tuple(note for note in self.state.trace.run.notes or self.state.notes if not is_reassuring(note))
         if any(not prediction.token.bytes for prediction in self._found.predictions):
             return (*notes, "#id: that token is not in the tokenizer in use")
         return notes

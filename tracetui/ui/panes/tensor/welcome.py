@@ -9,6 +9,7 @@ from textual.content import Content
 from tracetui.debugger.session import NO_PREVIEW, Module
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
+from tracetui.recording.weight_notes import is_reassuring
 from tracetui.text import size, visible
 from tracetui.ui.panes.tensor.prompt_preview import preview_rows, preview_warnings
 from tracetui.ui.widgets.state_text import StateText
@@ -40,7 +41,7 @@ class Welcome(StateText):
             *preview,
             *_table((*offer.facts, *_totals(state.outline))),
             *_memory(state, detailed=self.size.width >= _ROOMY),
-            *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
+            *(Content.styled(visible(note), _note_ink(note)) for note in state.notes or offer.notes),
             *([] if preview else [Content(""), _call(state, bool(offer.recording), offer.begins)]),
         ]
         return Content("\n").join(parts)
@@ -56,6 +57,11 @@ class WelcomePane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Welcome(self._page)
+
+
+def _note_ink(note: str) -> str:
+    """That all is well is said quietly."""
+    return "$quiet" if is_reassuring(note) else "$waiting"
 
 
 def _table(facts: tuple[tuple[str, str], ...]) -> list[Content]:
