@@ -23,9 +23,9 @@ def state(site: str) -> ScreenState:
 @pytest.mark.parametrize(
     ("site", "formula", "shape"),
     [
-        ("model.layers.0.self_attn:q", "q = RoPE", "H=4 query heads"),
+        ("model.layers.0.self_attn:q", "q = x · W_q", "H=4 query heads"),
         ("model.layers.1.mlp", "down(act(gate(x))", "D=32 channels of the residual stream"),
-        ("model.layers.1", "x + attention(norm(x))", "T=17 tokens"),
+        ("model.layers.1", "x + attention(norm(x))", "B=1 prompt, T=17 tokens"),
         ("model.layers.0.input_layernorm", "rms(x)", "D=32"),
         ("logits", "softmax(logits", "V=97 tokens of the vocabulary"),
     ],
@@ -37,6 +37,8 @@ def test_a_record_is_explained_with_the_models_numbers(site: str, formula: str, 
     assert lines["healthy"]
     assert lines["try"]
     assert "shared by several query heads" in lines["kv head"]
+    assert "kv head 1 of 0–1 with 4 heads serves heads 2–3" in lines["kv head"]
+    assert "rotary_emb#1" not in lines
 
 
 def test_every_pane_has_its_words_and_before_a_run_there_is_no_record() -> None:
@@ -53,3 +55,10 @@ def test_words_are_explained_where_they_stand_and_only_there() -> None:
     ]
     assert [line.label for line in words_in("model.rotary_emb#1", "tensor")] == ["rotary_emb#1"]
     assert list(words_in("model.rotary_emb", "tensor")) == []
+
+
+def test_heads_that_share_nothing_are_not_said_to_share() -> None:
+    shown = state("model.layers.0.self_attn:k")
+    run = replace(shown.trace.run, config={**shown.trace.run.config, "num_key_value_heads": 4})
+    alone = replace(shown, trace=replace(shown.trace, run=run))
+    assert "kv head" not in {line.label for line in lesson(alone, "attention")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracetui.models.checkpoints.report import fit
 from tracetui.models.runnable import RANDOM_REMARK
-from tracetui.recording.weight_notes import dequantised, is_reassuring
+from tracetui.recording.trace import dequantised, is_reassuring
 
 
 def test_only_whole_files_and_what_was_quantised_reassure() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from tracetui.analysis.axes import axes_of
+from tracetui.analysis.axes import Axis, axes_of
 from tracetui.debugger.state import ScreenState
 from tracetui.recipe.fields.explain import explanation
 from tracetui.recording.record import is_layer
@@ -39,6 +39,9 @@ _WORDS_OF_PANE = {
     "experts": ("margin", "Gini", "load"),
     "logits": ("lens",),
 }
+_KV_HEAD = "kv head"
+_KV_FIELDS = ("num_attention_heads", "num_key_value_heads")
+_ONE = re.compile(r"\b(prompt|token|key|channel|head|number|feature|expert)s\b")
 _PART = re.compile(r"#\d+")
 _NORM = re.compile(r"(?:^|_)(?:layer)?norm|^ln_|norm$")
 
@@ -65,15 +68,42 @@ def lesson(state: ScreenState, pane: str) -> Iterator[LessonLine]:
         yield LessonLine("try", about["try"])
     if (of_pane := tables["panes"].get(pane)) is not None:
         yield LessonLine("this pane", of_pane["what"])
-    for word in _WORDS_OF_PANE.get(pane, ()):
-        yield LessonLine(word, str(tables["words"][word]))
+    config = state.trace.run.config
+    yield from (_word(word, config) for word in _WORDS_OF_PANE.get(pane, ()) if _belongs(word, state))
 
 
 def words_in(text: str, pane: str) -> Iterator[LessonLine]:
     """The words of a pane's own that stand in a text, each explained."""
     for word in _WORDS_OF_PANE.get(pane, ()):
         if word in text or (_PART.search(word) and _PART.search(text)):
-            yield LessonLine(word, str(_tables()["words"][word]))
+            yield _word(word, {})
+
+
+def _word(word: str, config: Mapping[str, object]) -> LessonLine:
+    """A word explained, with the model's own numbers where they are known."""
+    text = str(_tables()["words"][word])
+    return LessonLine(word, text.replace("{example}", _kv_example(config)))
+
+
+def _kv_example(config: Mapping[str, object]) -> str:
+    heads, kv_heads = (config.get(field) for field in _KV_FIELDS)
+    if not isinstance(heads, int) or not isinstance(kv_heads, int) or not 0 < kv_heads < heads or heads % kv_heads:
+        heads, kv_heads = 16, 4
+    last, each = kv_heads - 1, heads // kv_heads
+    return f"kv head {last} of 0–{last} with {heads} heads serves heads {last * each}–{heads - 1}"
+
+
+def _shares(config: Mapping[str, object]) -> bool:
+    """Whether heads may share keys and values: unless as many of both are known."""
+    heads, kv_heads = (config.get(field) for field in _KV_FIELDS)
+    return kv_heads is None or heads != kv_heads
+
+
+def _belongs(word: str, state: ScreenState) -> bool:
+    """Whether a word of the pane's has a meaning in this model, and at this record."""
+    if word == _KV_HEAD:
+        return _shares(state.trace.run.config)
+    return _PART.search(word) is None or (state.cursor >= 0 and _PART.search(state.record.key) is not None)
 
 
 def _about(role: str, module: str, tables: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Mapping[str, str]:
@@ -96,12 +126,18 @@ def _shape(state: ScreenState) -> Iterator[LessonLine]:
     axes = [axis for axis in axes_of(state.record, config) if axis.name]
     if not axes:
         return
-    named = ", ".join(f"{axis.name}={axis.length} {_AXES.get(axis.name, ('', ''))[0]}".rstrip() for axis in axes)
-    yield LessonLine("shape", named)
+    yield LessonLine("shape", ", ".join(_axis(axis) for axis in axes))
     family = str(config.get("model_type", ""))
     for field in dict.fromkeys(_AXES.get(axis.name, ("", ""))[1] for axis in axes):
         if field and field in config and (text := explanation(field, family)):
             yield LessonLine("config", f"{field} = {config[field]}: {text}")
+
+
+def _axis(axis: Axis) -> str:
+    """`T=12 tokens`, `B=1 prompt`."""
+    noun, _ = _AXES.get(axis.name, ("", ""))
+    named = noun if axis.length != 1 else _ONE.sub(r"\1", noun, count=1)
+    return f"{axis.name}={axis.length} {named}".rstrip()
 
 
 @cache

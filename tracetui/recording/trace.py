@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,9 @@ from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Value, statistics_of
 from tracetui.recording.weight_prints import WeightPrints
+
+_REASSURING = re.compile(r"[^:]*: (?:all \d+ tensors from the file|dequantised: .*)")
+"""Remarks on weights that say no more than that all is as it should be."""
 
 
 @dataclass(frozen=True)
@@ -182,3 +186,18 @@ class Trace:
 
 
 EMPTY_TRACE = Trace(RunInfo(), (), (), (), MappingProxyType({}))
+
+
+def all_from_file(file: str, tensors: int) -> str:
+    """Nothing is missing: `model.gguf: all 272 tensors from the file`."""
+    return f"{file}: all {tensors} tensors from the file"
+
+
+def dequantised(file: str, kinds: str) -> str:
+    """What was quantised: `model.gguf: dequantised: 210 from Q4_1`."""
+    return f"{file}: dequantised: {kinds}"
+
+
+def is_reassuring(note: str) -> bool:
+    """Whether nobody has to know a remark to judge a result by; `Trace.run.notes` keeps them all."""
+    return _REASSURING.fullmatch(note) is not None

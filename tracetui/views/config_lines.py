@@ -69,16 +69,16 @@ def config_report_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[Co
         yield from _heading(f"{report.language}'s fields, and what becomes of them", width)
         for field in report.params:
             yield from _field(field, width)
-        yield from _heading("transformers' fields, made from these; a field sets the axes with *", width)
+        yield from _heading("transformers' fields, made from these; * axes that a field sets", width)
     else:
-        yield from _heading("the file's fields, then what its class adds; a field sets the axes with *", width)
+        yield from _heading("the file's fields, then what its class adds; * axes that a field sets", width)
     for field in report.fields:
         yield from _field(field, width)
 
 
 def _heading(text: str, width: int) -> Iterator[ConfigLine]:
     yield ConfigLine("", LineKind.TEXT)
-    yield ConfigLine(fit(f"── {text}", width).rstrip(), LineKind.HEADING)
+    yield from _wrapped(f"── {text}", width, "", "   ", LineKind.HEADING)
     yield ConfigLine("", LineKind.TEXT)
 
 

@@ -34,6 +34,11 @@ def room(width: int, height: int) -> tuple[int, int]:
     return max(1, height - 1), max(1, (width - _LAYER) // COLUMN)
 
 
+def cell_at(x: int, y: int, corner: Corner) -> tuple[int, int] | None:
+    """Row and column of the table below a cell of its picture; None on its head and its layers."""
+    return (corner.row + y - 1, corner.column + (x - _LAYER) // COLUMN) if x >= _LAYER and y else None
+
+
 def lens_lines(
     trace: Trace,
     table: LensTable,

@@ -269,7 +269,7 @@ def test_heads_rows_and_tokens_are_chosen_within_what_there_is() -> None:
 def test_the_lens_says_why_there_is_none() -> None:
     parts = Parts()
     parts.looks.lens()
-    assert "there is no lens here" in parts.host.texts[0]
+    assert "no lens here" in parts.host.texts[0]
 
 
 def test_an_explanation_that_has_come_is_not_asked_for_again() -> None:

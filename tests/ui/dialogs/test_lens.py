@@ -81,4 +81,4 @@ async def test_the_grid_names_its_cells_and_the_one_with_the_cursor_in_words(
 async def test_without_a_lens_it_is_said_how_to_get_one() -> None:
     async with driven() as app:
         await app.press("enter", "P")
-        assert any("there is no lens here: a run that was started with --lens" in notice for notice in app.notices)
+        assert any("no lens here: a run that was started with --lens" in notice for notice in app.notices)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tracetui.models.checkpoints.adapters import ADVICE, of_adapters
 from tracetui.recording.record import layer_of
-from tracetui.recording.weight_notes import all_from_file
+from tracetui.recording.trace import all_from_file
 from tracetui.text import visible
 
 _NAMES_SHOWN = 4

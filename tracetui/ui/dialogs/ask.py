@@ -21,6 +21,7 @@ from tracetui.expr.completion import Completion
 from tracetui.expr.errors import BadExpressionError
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.dialogs.forms import FormsScreen, FormTable
 from tracetui.ui.foreign import safe, safe_text
 from tracetui.ui.reader import read_in_background
@@ -31,6 +32,8 @@ Check = Callable[[str], object]
 """Raises InputError for a line that can't be taken."""
 _REST = 0.12
 """Seconds without a key after which records are counted."""
+_OFFERED, _ROOMY = 7, 24
+"""Lines of completions, and of a screen from which on there is room for them."""
 _FORM = 26
 """Columns of a completion before its meaning."""
 
@@ -84,21 +87,23 @@ class AskScreen(Dialog[str | None]):
             options.can_focus = False
             yield options
             yield Static(id="ask-count", markup=False)
-            yield Static(self._keys(), id="ask-keys")
+            yield DialogKeys(*self._keys())
 
     def on_mount(self) -> None:
         self._tell(self._question.typed)
         self._offer(self._question.typed if not self._question.typed.strip() else None)
 
-    def _keys(self) -> Content:
-        keys = [("Enter", "takes it")]
-        if self._question.typed:
-            keys.append(("End", "keeps the selected"))
+    def _keys(self) -> list[tuple[str, str, str]]:
+        keys = [("Enter", "takes it", "submit"), LEAVE]
         if self._question.complete is not None:
-            keys += [("Tab", "completes"), ("↑↓", "choose")]
+            keys.append(("Tab", "completes", "take"))
         if self._question.forms:
-            keys.append(("F1", "help"))
-        return Content("   ").join(Content.assemble((key, "bold $accent"), f" {label}") for key, label in keys)
+            keys.append(("F1", "help", "help"))
+        if self._question.typed and self._line == self._question.typed:
+            keys.append(("End", "keeps the selected", ""))
+        if self._offered:
+            keys.append(("↑↓", "choose", ""))
+        return keys
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
@@ -146,6 +151,8 @@ class AskScreen(Dialog[str | None]):
         options.add_options([Option(safe_text(_offer_line(each), room)) for each in self._offered])
         options.highlighted = 0 if self._offered else None
         options.display = bool(self._offered)
+        options.styles.max_height = _OFFERED if self.size.height >= _ROOMY else _OFFERED // 2
+        self.query_one(DialogKeys).show(*self._keys())
 
     def _count(self, typed: str) -> None:
         """Have the records counted that a line is about, once the typing rests."""

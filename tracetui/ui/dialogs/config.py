@@ -19,12 +19,13 @@ from tracetui.recipe.fields.deciding import deciding
 from tracetui.recipe.fields.field import ConfigReport, FieldOrigin
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.report_lines import ReportLines
 from tracetui.views.config_lines import ConfigLine, LineKind, config_report_lines
 
-_KEYS = (("/", "find"), ("n N", "next"), ("Esc", "leaves"))
+_KEYS = (("/", "find", "find"), ("n N", "next", "next(1)"), LEAVE)
 _FIELDS = (LineKind.FIELD, LineKind.UNKNOWN)
 
 
@@ -57,7 +58,7 @@ class ConfigScreen(Dialog[None]):
         self._lines = ReportLines()
         self._find_line = LineInput(id="config-find", placeholder="find in the report", compact=True)
         self._heading = Static(id="config-title", markup=False)
-        self._keys = Static(id="config-keys")
+        self._keys = DialogKeys(*_KEYS)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="config"):
@@ -138,9 +139,7 @@ class ConfigScreen(Dialog[None]):
         self._heading.update(self._title())
         place = self._lines.standing
         hint = self._told or (f"for “{visible(self._typed, 40)}”" if self._typed else "")
-        line = f"  {place} {hint}" if place or hint else ""
-        keys = [part for key, label in _KEYS for part in ((f" {key} ", "bold $accent"), (f"{label}  ", "$quiet"))]
-        self._keys.update(Content.assemble(*keys, (visible(line), "$foreground")))
+        self._keys.show(*_KEYS, beside=f"{place} {hint}".strip())
 
     def _title(self) -> Content:
         answer = self._answer

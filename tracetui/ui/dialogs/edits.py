@@ -14,12 +14,14 @@ from textual.widgets.option_list import Option
 from tracetui.debugger.edits import switched
 from tracetui.expr.edit import Edit
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.widgets.list_keys import LINE_KEYS
 from tracetui.ui.widgets.options import Options
 
 Edits = tuple[Edit, ...]
-_HINT = "Space on/off · Del away · a another · Esc\nfrom the next record on, and in later runs"
+_HINT = "They hold from the next record on, and in later runs."
+_KEYS = (("Space", "on or off", "switch"), ("Del", "away", "delete"), ("a", "another", "new"), LEAVE)
 
 
 class EditsScreen(Dialog[bool]):
@@ -46,6 +48,7 @@ class EditsScreen(Dialog[bool]):
             options.can_focus = False
             yield options
             yield Static(_HINT, id="edits-hint", markup=False)
+            yield DialogKeys(*_KEYS)
 
     def on_mount(self) -> None:
         self._fill()

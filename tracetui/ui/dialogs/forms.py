@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 
 _FORM = 22
 """Columns of a form."""
@@ -50,6 +51,7 @@ class FormsScreen(Dialog[None]):
         room = int(0.95 * self.app.size.width) - _FRAME
         with VerticalScroll(classes="dialog", id="forms"):
             yield Static(Content("\n").join(_lines(self._heading, self._tables, room)))
+            yield DialogKeys(CLOSE)
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#forms").scroll_relative(y=by, animate=False)

@@ -13,11 +13,12 @@ from textual.widgets import Input, Static
 from tracetui.errors import InputError
 from tracetui.recipe.generation import check_count
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.widgets.line_input import LineInput
 
 _USUAL = 8
 _QUESTION = "How many more tokens shall the model choose?"
-_ABOUT = "Each goes through it in a pass of its own. Enter lets it go on, Esc leaves."
+_ABOUT = "Each goes through it in a pass of its own."
 
 
 class GenerateScreen(Dialog[int | None]):
@@ -35,6 +36,7 @@ class GenerateScreen(Dialog[int | None]):
             yield Static(_QUESTION, markup=False)
             yield LineInput(str(self._count), compact=True, max_length=8)
             yield Static(_ABOUT, id="generate-about", markup=False)
+            yield DialogKeys(("Enter", "lets it go on", "submit"), LEAVE)
 
     def on_mount(self) -> None:
         self.query_one(LineInput).select_all()

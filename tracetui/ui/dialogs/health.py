@@ -9,16 +9,19 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from tracetui.analysis.health.diagnosis import Diagnosis, NearLimit, diagnose, near_limit
 from tracetui.recording.health import is_sound
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.widgets.report_lines import ReportLines
 from tracetui.views.config_lines import ConfigLine, LineKind
 from tracetui.views.health.lines import health_lines, near_limit_line, sound_lines
+
+_FRAME = 6
+"""Lines of the dialog around the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +73,20 @@ class HealthScreen(Dialog[FirstBadElement | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="health"):
             yield ReportLines()
-            enter = "Enter to the first such element · " if self._read.diagnosis else ""
-            yield Static(f"{enter}↑↓ scroll · Esc", id="health-hint", markup=False)
+            origin = [("Enter", "to the first such element", "origin")] if self._read.diagnosis else []
+            yield DialogKeys(*origin, CLOSE, ("↑↓", "scroll", ""))
 
     def on_mount(self) -> None:
         self.query_one(ReportLines).focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        lines = self.query_one(ReportLines)
-        self.call_after_refresh(lambda: lines.show(self._read.lines(lines.room)))
+        self.call_after_refresh(self._lay)
+
+    def _lay(self) -> None:
+        report = self.query_one(ReportLines)
+        lines = self._read.lines(report.room)
+        report.show(lines)
+        self.query_one("#health").styles.max_height = len(lines) + _FRAME
 
     def action_origin(self) -> None:
         self.dismiss(self._read.origin)

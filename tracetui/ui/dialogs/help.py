@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from tracetui.expr.names import NAMES
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.keys.commands import COMMANDS, GROUPS, Command, shown_keys
 from tracetui.ui.widgets.line_input import LineInput
 
@@ -63,6 +64,7 @@ class HelpScreen(Dialog[None]):
         with VerticalScroll(classes="dialog", id="help"):
             yield LineInput(placeholder="search the keys", id="help-find", compact=True)
             yield Static(self._content(""), id="help-keys")
+            yield DialogKeys(("/", "searches", "find"), CLOSE)
 
     def on_mount(self) -> None:
         self.query_one("#help-find").display = False
@@ -100,7 +102,7 @@ def _lines(
     groups: Sequence[str],
     in_panes: Sequence[tuple[str, str]],
 ) -> Iterator[Content]:
-    remap = "   / searches; the names on the right remap them in keys.toml" if names else "   / searches"
+    remap = "   the names on the right remap them in keys.toml" if names else ""
     yield Content.assemble(("Keys", "bold $primary"), (remap, "$quiet"))
     widest = max((len(command.help) for command in commands), default=0)
     for group in groups:

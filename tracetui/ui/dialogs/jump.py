@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from tracetui.recording.record import Record
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.line_input import LineInput
@@ -42,11 +43,13 @@ class JumpScreen(Dialog[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="jump"):
+            yield Static("Go to a record", classes="dialog-title", markup=False)
             yield LineInput(placeholder="part of a site, such as 1 q_proj", compact=True)
             options = Options()
             options.can_focus = False
             yield options
             yield Static("no record has that in its site", id="jump-none", markup=False)
+            yield DialogKeys(("Enter", "goes there", "submit"), LEAVE, ("↑↓", "choose", ""))
 
     def on_mount(self) -> None:
         self._look("")

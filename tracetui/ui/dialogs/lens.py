@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.style import Style
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -17,16 +18,17 @@ from tracetui.analysis.lens import LensTable, joined_lens
 from tracetui.debugger.labels import label_of, position_labels, row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.list_keys import CELL_KEYS, FAR
 from tracetui.views.cells import Line
 from tracetui.views.charts.bars import percent
 from tracetui.views.heatmap.ink import rich_colour
 from tracetui.views.inks import Inks
-from tracetui.views.lens_grid import Corner, lens_lines, most_probable, room, told
+from tracetui.views.lens_grid import Corner, cell_at, lens_lines, most_probable, room, told
 from tracetui.views.palette import contrasting
 
-_NONE = "there is no lens here: a run that was started with --lens (so does `tracetui trace`) has one at its end"
+_NONE = "no lens here: a run that was started with --lens has one once it has ended"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,6 +66,7 @@ class LensScreen(Dialog[None]):
             yield LensGrid(self._read)
             yield Static(id="lens-place", classes="lens-told")
             yield Static(id="lens-tokens", classes="lens-told")
+            yield DialogKeys(CLOSE, ("arrows", "another layer or token", ""))
 
     def on_mount(self) -> None:
         self._tell()
@@ -72,10 +75,8 @@ class LensScreen(Dialog[None]):
         state, table = self._read.state, self._read.table
         row = row_name(state.batch, len(state.trace.tokens))
         top = percent(most_probable(table))
-        about = f"lens · each layer through the final norm and the output matrix, in percent; colours 0 to {top}"
-        prompt = self._prompt_length
-        added = f" · from token {prompt} on what the model added" if table.positions.stop > prompt else ""
-        return Content(f"{about}{row and f' · {row}'}{added}")
+        about = f"Lens · each layer's next token in percent, colours 0 to {top}"
+        return Content(f"{about}{row and f' · {row}'}")
 
     @property
     def _prompt_length(self) -> int:
@@ -87,12 +88,17 @@ class LensScreen(Dialog[None]):
         self.query_one(LensGrid).move(down, right)
         self._tell()
 
+    def on_click(self) -> None:
+        """The table has heard of it before."""
+        self._tell()
+
     def _tell(self) -> None:
         grid, state = self.query_one(LensGrid), self._read.state
         position = self._read.table.positions[grid.cell[1]]
         label = label_of(state.tokens[position]) if position < len(state.tokens) else str(position)
         place, tokens = told(state.trace, self._read.table, label, grid.cell)
-        self.query_one("#lens-place", Static).update(Content(place))
+        added = "   a token that the model added" if position >= self._prompt_length else ""
+        self.query_one("#lens-place", Static).update(Content.assemble(place, (added, "$quiet")))
         self.query_one("#lens-tokens", Static).update(Content(tokens))
 
 
@@ -114,6 +120,17 @@ class LensGrid(Canvas):
         row, column = self.cell
         rows, columns = len(self._table.layers), len(self._labels)
         self.cell = (max(0, min(rows - 1, row + down)), max(0, min(columns - 1, column + right)))
+
+    def on_click(self, event: events.Click) -> None:
+        at = cell_at(event.x, event.y, self._corner)
+        if at is not None:
+            self.move(at[0] - self.cell[0], at[1] - self.cell[1])
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move(3, 0)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move(-3, 0)
 
     def watch_cell(self) -> None:
         self.repaint()

@@ -22,6 +22,7 @@ from tracetui.debugger.readings.attention import axis, nearest
 from tracetui.debugger.state import ScreenState
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.messages import Said
 from tracetui.ui.panes.attention.lines import verdict
 from tracetui.ui.reader import read_in_background
@@ -40,6 +41,9 @@ class RopeRead:
     check: RopeCheck
     pictures: Pictures
     state: ScreenState
+
+
+_KEYS = (("[", "head before", "head(-1)"), ("]", "next head", "head(1)"), CLOSE, ("arrows", "crosshair", ""))
 
 
 class RopeScreen(Dialog[None]):
@@ -65,6 +69,7 @@ class RopeScreen(Dialog[None]):
                         yield Static(id=f"rope-{layout}", classes="rope-side")
                         yield Heatmap(picture, id=f"rope-map-{layout}")
             yield Static(id="rope-evidence")
+            yield DialogKeys(*_KEYS)
 
     def on_mount(self) -> None:
         palettes = getattr(self.app, "palettes", None)
@@ -141,7 +146,6 @@ def _evidence(check: RopeCheck) -> Iterator[Content]:
     yield Content.styled(f"Against q·k as the kernel was given them, {_told(check)}.", "bold")
     for line in check.evidence:
         yield Content.styled(visible(line), "$quiet")
-    yield Content.styled("[ ] other heads · arrows the crosshair · Esc closes", "$quiet")
 
 
 def _told(check: RopeCheck) -> str:

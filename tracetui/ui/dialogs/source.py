@@ -14,6 +14,7 @@ from textual.widgets import Static
 from tracetui.debugger.session import Sourced
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.reader import read_in_background
 
 _ABOVE = 4
@@ -47,6 +48,7 @@ class SourceScreen(Dialog[None]):
             yield Static(Content(visible(where, _WIDEST)), classes="source-line source-where")
             with ScrollableContainer(id="source-scroll"):
                 yield Static(id="source-code")
+            yield DialogKeys(CLOSE, ("arrows", "scroll", ""))
 
     def on_mount(self) -> None:
         # A class of a few hundred lines takes a moment to colour.

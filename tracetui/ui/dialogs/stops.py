@@ -15,11 +15,19 @@ from textual.widgets.option_list import Option
 
 from tracetui.debugger.stop_book import Entry, StopBook
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.widgets.list_keys import LINE_KEYS
 from tracetui.ui.widgets.options import Options
 from tracetui.views.cells import fit
 
+_KEYS = (
+    ("Enter", "to its record", "choose"),
+    ("Space", "on or off", "switch"),
+    ("Del", "away", "delete"),
+    ("a", "another", "new"),
+    LEAVE,
+)
 _NAME = 52
 _BESIDE = 36
 """Cells of a line that the stop's text doesn't get, those around the dialog included."""
@@ -61,9 +69,7 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
             options = Options()
             options.can_focus = False
             yield options
-            yield Static(
-                "Enter to its record · Space on/off · Del away · a another · Esc", id="stops-hint", markup=False
-            )
+            yield DialogKeys(*_KEYS)
 
     def on_mount(self) -> None:
         self.refresh_list()

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from tracetui.debugger.lessons import LessonLine
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.keys.commands import COMMANDS, shown_keys
 
 _LABEL = 14
@@ -55,6 +56,7 @@ class TeachScreen(Dialog[None]):
         room = min(_WIDEST, int(0.95 * self.app.size.width) - _FRAME)
         with VerticalScroll(classes="dialog", id="teach"):
             yield Static(Content("\n").join(self._content(room)))
+            yield DialogKeys(("?", "all keys", "all_keys"), CLOSE)
 
     def _content(self, room: int) -> Iterator[Content]:
         for line in self._lines:
@@ -64,8 +66,6 @@ class TeachScreen(Dialog[None]):
             yield Content("")
         for command in commands:
             yield from _folded(shown_keys(command, self._keymap_shown), command.help, room, "bold $accent")
-        yield Content("")
-        yield Content.assemble(("?", "bold $accent"), " all keys   ", ("Esc", "bold $accent"), " closes")
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#teach").scroll_relative(y=by, animate=False)

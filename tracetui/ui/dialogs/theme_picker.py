@@ -13,6 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import DialogKeys
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.theme.themes import remember_theme
 from tracetui.ui.widgets.options import Options
@@ -38,6 +39,7 @@ class ThemeScreen(Dialog[None]):
         with Vertical(classes="dialog", id="themes"):
             yield Static("Theme", classes="dialog-title", markup=False)
             yield Options(*(Option(safe_text(name), id=str(place)) for place, name in enumerate(self._names)))
+            yield DialogKeys(("Enter", "keeps it", "keep"), ("Esc", "back", "leave"))
 
     def on_mount(self) -> None:
         self.query_one(OptionList).highlighted = self._names.index(self._before)
@@ -56,6 +58,9 @@ class ThemeScreen(Dialog[None]):
     def action_move(self, way: str) -> None:
         options = self.query_one(OptionList)
         options.action_cursor_down() if way == "down" else options.action_cursor_up()
+
+    def action_keep(self) -> None:
+        self.query_one(OptionList).action_select()
 
     def action_leave(self) -> None:
         self.app.theme = self._before

@@ -22,7 +22,7 @@ from tracetui.models.checkpoints.ties import settle_head
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.recipe.gguf.config import HEAD
-from tracetui.recording.weight_notes import dequantised
+from tracetui.recording.trace import dequantised
 from tracetui.text import visible
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tracetui.models.checkpoints.ties import table_names
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import TensorSpec, Tick
-from tracetui.recording.weight_notes import dequantised
+from tracetui.recording.trace import dequantised
 from tracetui.text import visible
 
 if TYPE_CHECKING:

@@ -27,13 +27,14 @@ from tracetui.recording.trace import Trace
 from tracetui.served import is_served
 from tracetui.text import size, visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.messages import Said, Trouble
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.line_input import LineInput
 
 _GAUGE = 16
 _NOTICE_SECONDS = 0.1
-_HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $accent"), " leaves")
+_KEYS = (("Enter", "saves", "submit"), LEAVE)
 
 
 Answer = Said | Trouble | None
@@ -56,12 +57,13 @@ class ExportScreen(Dialog[Answer]):
         with Vertical(classes="dialog", id="export"):
             yield Static("Export the trace as .npz", classes="dialog-title", markup=False)
             yield LineInput(self._offered, id="file", compact=True)
-            yield Static(_HINT, id="export-hint")
+            yield Static(id="export-hint")
+            yield DialogKeys(*_KEYS)
 
     @on(Input.Changed)
     def _changed(self) -> None:
         self._confirmed = None
-        self.query_one("#export-hint", Static).update(_HINT)
+        self.query_one("#export-hint", Static).update("")
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:

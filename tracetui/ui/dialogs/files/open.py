@@ -23,10 +23,11 @@ from tracetui.errors import TracetuiError
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.dialogs.dialog_keys import LEAVE, DialogKeys
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.line_input import LineInput
 
-_KEYS = (("Enter", "opens"), ("→", "takes the name offered"), ("Esc", "leaves"))
+_KEYS = (("Enter", "opens", "submit"), LEAVE, ("→", "takes the name offered", ""))
 _ENDS = (".npz", ".safetensors")
 _MOST = 10_000
 """Names of a folder that are looked at."""
@@ -50,11 +51,12 @@ class OpenScreen(Dialog[Recording | None]):
         with Vertical(classes="dialog", id="open"):
             yield Static(self.HEADING, classes="dialog-title", markup=False)
             yield LineInput(id="file", compact=True, placeholder="run.npz", suggester=FileNames())
-            yield Static(_hint(), id="open-hint")
+            yield Static(id="open-hint")
+            yield DialogKeys(*_KEYS)
 
     @on(Input.Changed)
     def _changed(self) -> None:
-        self.query_one("#open-hint", Static).update(_hint())
+        self.query_one("#open-hint", Static).update("")
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
@@ -110,7 +112,3 @@ def read_recording(typed: str) -> Recording | str:
         return Recording(path, open_recording(path))
     except (TracetuiError, OSError, ValueError, RuntimeError) as error:
         return str(error)
-
-
-def _hint() -> Content:
-    return Content.assemble(*(part for key, label in _KEYS for part in ((key, "bold $accent"), f" {label}   ")))

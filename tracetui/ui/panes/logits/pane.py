@@ -14,9 +14,8 @@ from tracetui.analysis.prediction import Prediction, last_position, next_tokens
 from tracetui.debugger.labels import row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import when
-from tracetui.recording.trace import Trace
+from tracetui.recording.trace import Trace, is_reassuring
 from tracetui.recording.value import NotKeptError
-from tracetui.recording.weight_notes import is_reassuring
 from tracetui.text import number, token_text, visible
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.widgets.canvas import Canvas

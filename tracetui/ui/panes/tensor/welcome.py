@@ -9,7 +9,7 @@ from textual.content import Content
 from tracetui.debugger.session import NO_PREVIEW, Module
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
-from tracetui.recording.weight_notes import is_reassuring
+from tracetui.recording.trace import is_reassuring
 from tracetui.text import size, visible
 from tracetui.ui.panes.tensor.prompt_preview import preview_rows, preview_warnings
 from tracetui.ui.widgets.state_text import StateText
