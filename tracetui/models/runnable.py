@@ -12,7 +12,6 @@ import torch
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module, PromptRow
-from tracetui.errors import FileChangedError
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.chat.prompt_files import PromptFiles
 from tracetui.models.checkpoints.forms import open_checkpoint
@@ -87,13 +86,10 @@ class Runnable:
             file.check()
 
     @property
-    def is_outdated(self) -> bool:
-        """Whether a file that weights or prompts are read by isn't what it was when it was opened."""
-        try:
-            self.check_files()
-        except FileChangedError:
-            return True
-        return self.prompt_files is not None and self.prompt_files.is_outdated
+    def changed_files(self) -> tuple[Path, ...]:
+        """The files that weights or prompts are read by and that aren't what they were when they were opened."""
+        weights = tuple(file.path for file in self.files if file.is_changed)
+        return weights if self.prompt_files is None else (*weights, *self.prompt_files.changed)
 
     def outline(self) -> Module:
         """The module tree."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,14 +33,14 @@ class ConfigState:
         """Whether one of the files has changed since they were last read."""
         return self._texts() != self._seen
 
-    def recipe(self) -> Recipe:
-        """The recipe, with a note on each file that has changed since the start."""
+    def recipe(self, reread: Sequence[Path] = ()) -> Recipe:
+        """The recipe, with a note on each file that has changed since the start, and on those that are read anew."""
         self._seen = self._texts()
         changed = (
             path for path, first, seen in zip(self._paths, self._first, self._seen, strict=True) if first != seen
         )
         notes = (f"{visible(str(path), 200)}: {_CHANGED}" for path in changed)
-        return replace(self._recipe, notes=(*self._recipe.notes, *notes))
+        return replace(self._recipe, notes=(*self._recipe.notes, *notes, *_reread(reread)))
 
     def _texts(self) -> list[bytes]:
         return [self._text(path) for path in self._paths]
@@ -50,6 +51,14 @@ class ConfigState:
         if path not in self._read or self._read[path][0] != state:
             self._read[path] = settled_state(path), _text(path)
         return self._read[path][1]
+
+
+def _reread(paths: Sequence[Path]) -> Iterator[str]:
+    if len(paths) > 1:
+        more = "another file" if len(paths) == 2 else f"{len(paths) - 1:,} more files"
+        yield f"{visible(str(paths[0]), 200)} and {more} were changed while open; this run reads them as they are now"
+    elif paths:
+        yield f"{visible(str(paths[0]), 200)}: was changed while it was open; this run reads it as it is now"
 
 
 def _paths(recipe: Recipe) -> list[Path]:

@@ -288,11 +288,6 @@ class Engine:
         memory.check(plan, held=own_bytes() - self._base)
         return plan
 
-    @property
-    def is_outdated(self) -> bool:
-        """Whether a file that weights or prompts are read by was changed, so that a run needs an engine of its own."""
-        return self.runnable.is_outdated
-
     def close(self) -> None:
         """Drop all weights."""
         self._held = self._past = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -209,17 +210,17 @@ class LiveSession:
             if order.gate is self._gates.newest:
                 self._emit(self._left_before(order))
         else:
-            if engine is not None and isinstance(order, RunPrompts) and self._is_outdated(engine):
-                engine.close()
-                engine = self._engine = None
-            if (engine := engine or self._prepare()) is not None:
+            changed: Sequence[Path] = ()
+            # What ranks share is what they made of it together.
+            if engine is not None and isinstance(order, RunPrompts) and self._leading is None:
+                changed = engine.runnable.changed_files
+                if changed or self._config.is_news:
+                    engine.close()
+                    engine = self._engine = None
+            if (engine := engine or self._prepare(changed)) is not None:
                 self._run(engine, order)
             self._gates.ended(order.gate)
         return engine
-
-    def _is_outdated(self, engine: Engine) -> bool:
-        # What ranks share is what they made of it together.
-        return self._leading is None and (engine.is_outdated or self._config.is_news)
 
     def _left_before(self, order: Ordered) -> Finished | Failed:
         """The end of what was cancelled before it began; a run that was to go on is what it was."""
@@ -229,7 +230,7 @@ class LiveSession:
             return Finished(self._trace.closed(), number=order.gate.number)
         return Finished(EMPTY_TRACE, True, order.gate.number)
 
-    def _prepare(self) -> Engine | None:
+    def _prepare(self, changed: Sequence[Path] = ()) -> Engine | None:
         self._emit(Preparing("loading torch and transformers"))
         try:
             with collector_paused_for_good():
@@ -241,7 +242,7 @@ class LiveSession:
                 # One core is the screen's. With other ranks kernels have to cut their work alike on all of them.
                 torch.set_num_threads(max(1, processor_count() - 1))
             self._emit(Preparing("building the model"))
-            model = self._config.recipe() if self._given is None else self._given.make()
+            model = self._config.recipe(changed) if self._given is None else self._given.make()
             engine = self._engine = Engine(model, self._emit, goes_on=True)
         except BaseException as error:
             self._fail(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tracetui.file_state import settled_state, state_of
 from tracetui.models.chat.prompts import template_places
 from tracetui.models.chat.template_files import template_files
@@ -19,6 +21,7 @@ class PromptFiles:
         self._states = [settled_state(path) for path in self._paths]
 
     @property
-    def is_outdated(self) -> bool:
-        """Whether one of them was written, replaced or removed, or has come."""
-        return [state_of(path) for path in self._paths] != self._states
+    def changed(self) -> tuple[Path, ...]:
+        """Those of them that were written, replaced or removed, or have come."""
+        states = zip(self._paths, self._states, strict=True)
+        return tuple(path for path, before in states if state_of(path) != before)

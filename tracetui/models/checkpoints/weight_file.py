@@ -39,6 +39,15 @@ class WeightFile:
         """Raise FileChangedError if the file was written, replaced or removed."""
         check_unchanged(self.path, self.path, self._state, _AGAIN)
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether it was."""
+        try:
+            self.check()
+        except FileChangedError:
+            return True
+        return False
+
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill a buffer with the file's bytes from an offset on. Raises FileChangedError and RunError."""
         self.check()
