@@ -51,6 +51,14 @@ class _End:
     offset: int
 
 
+def may_list(source: Source, name: str) -> bool:
+    """Whether the bytes of a member's name stand in the list of members, of which nothing is checked. Raises InputError
+    where there is none.
+    """
+    end = _find_end(source)
+    return end.size > MAX_DIRECTORY or name.encode("latin-1") in source.read(end.offset, end.size)
+
+
 def read_directory(source: Source, is_name: Callable[[str], bool]) -> Directory:
     """The list of members, their names different and such as `is_name` accepts. Raises InputError."""
     end = _find_end(source)

@@ -21,7 +21,7 @@ from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.token_rounding import TokenRounding
 from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance, unit_of
 from tracetui.analysis.diff.routing.routed import is_expert
-from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
+from tracetui.analysis.mapping.layouts import SAME, Layout, every_layout, halves_from_pairs, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.recording.dumps.graph_log import is_printed
@@ -196,7 +196,7 @@ class _Meter:
         as_it_is = shape_a == compared_b and not self._foreign
         if as_it_is and pair.a.naming == pair.b.naming:
             return [SAME]
-        found = [SAME] if as_it_is else list(layouts(shape_a, compared_b))
+        found = [SAME] if as_it_is else list(every_layout(shape_a, compared_b))
         paired_a, paired_b = (named.naming in PAIRED for named in (pair.a, pair.b))
         if paired_a != paired_b and pair.site.partition("@")[0].endswith(_ROTATED) and shape_a:
             turned = halves_from_pairs if paired_b else pairs_from_halves

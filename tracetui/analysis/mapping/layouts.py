@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from math import prod
 
@@ -43,6 +44,12 @@ def layouts(wanted: Shape, found: Shape) -> Iterator[Layout]:
         yield from (turned.then(layout) for layout in _batch_first(wanted, _turned(found)))
     if len(wanted) == 3 and wanted[1:2] == found[:1] != wanted[:1]:
         yield from (layout.then(turned) for layout in _batch_first(_turned(wanted), found))
+
+
+@lru_cache(maxsize=1 << 10)
+def every_layout(wanted: Shape, found: Shape) -> tuple[Layout, ...]:
+    """All of them, kept for the next tensors of these shapes: a file may hold hundreds of thousands."""
+    return tuple(layouts(wanted, found))
 
 
 def _turned(shape: Shape) -> Shape:

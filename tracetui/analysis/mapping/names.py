@@ -22,6 +22,8 @@ _TEXT_MODEL = re.compile(r"^(?:model\.language_model|language_model\.model|text_
 _SUFFIX = re.compile(r"(?:#\d{1,6})?(?:@\d{1,9}(?:\.\d{1,9})?)?$")
 _PART = re.compile(r"#\d{1,6}")
 _TENSOR = re.compile(r"\.(?:weight|bias|scales)$")
+_TENSORS = ("weight", "bias", "scales", "\n")
+"""How a name ends in which that one may be: a name is looked at for every tensor of a file."""
 _LAYER = re.compile(r"^(?:model\.)?layers\.(\d{1,6})(.*)$", re.DOTALL)
 _BLOCK = re.compile(r"^blk\.(\d{1,6})\.(.+)$")
 _LENS = re.compile(r"^blocks\.(\d{1,6})\.(.+)$")
@@ -72,15 +74,16 @@ def unwrapped(names: Iterable[str]) -> frozenset[str]:
 
 
 def _plain(name: str) -> str:
-    return _TEXT_MODEL.sub("model.", _PREFIX.sub("", _WRAPPERS.sub("", name)))
+    unwrapped = _WRAPPERS.sub("", name) if "_mod" in name else name
+    return _TEXT_MODEL.sub("model.", _PREFIX.sub("", unwrapped))
 
 
 def _meaning(name: str, rank: int, others: Collection[str]) -> Meaning | None:
     plain = _plain(name)
-    tail = _SUFFIX.search(plain)
+    tail = _SUFFIX.search(plain) if "#" in plain or "@" in plain else None
     end = tail[0] if tail else ""
     plain = plain.removesuffix(end) if end else plain
-    tensor = _TENSOR.search(plain)
+    tensor = _TENSOR.search(plain) if plain.endswith(_TENSORS) else None
     if tensor:
         plain, end = plain[: tensor.start()], tensor[0] + end
     part = _PART.search(end)

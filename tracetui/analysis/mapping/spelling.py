@@ -16,7 +16,7 @@ _DOUBLE = re.compile(r"^model\.(?=model\.|lm_head\b)")
 
 def dotted(name: str) -> str:
     """The path with dots that a name spells otherwise, with `#1` and `@0.1` for parts and calls; else the name."""
-    found = _FLAX.match(name)
+    found = _FLAX.match(name) if "/" in name else None
     return _of_slashes(found["path"]) if found else _of_brackets(name)
 
 
@@ -40,7 +40,9 @@ def _of_slashes(path: str) -> str:
 
 def _of_brackets(name: str) -> str:
     """nnsight's `model.layers[0].self_attn.output[0]`, `.input`."""
-    path = _PLACES.sub(r"\1.\2", name)
+    path = _PLACES.sub(r"\1.\2", name) if "[" in name else name
+    if "put" not in path:
+        return _DOUBLE.sub("", path)
     if entered := _INPUT.search(path):
         path = f"{path[: entered.start()]}:input"
     elif returned := _OUTPUT.search(path):

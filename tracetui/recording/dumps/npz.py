@@ -14,7 +14,7 @@ from tracetui.formats.narrow_floats import bfloat16
 from tracetui.formats.npy import BFLOAT16_BITS
 from tracetui.formats.source import Source
 from tracetui.formats.zip_arrays import StoredArray, locate_all, locate_npy
-from tracetui.formats.zip_directory import read_directory
+from tracetui.formats.zip_directory import may_list, read_directory
 from tracetui.paths import open_regular
 from tracetui.recording.dumps.values import DumpValue, NamedValue, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
@@ -31,9 +31,14 @@ _NAME = re.compile(r"[^\x00]{0,1004}", re.DOTALL)
 
 def has_header(path: Path) -> bool:
     """Whether an npz file says of itself that it is a trace. Raises InputError."""
+    name = f"{HEADER}.npy"
     with open_regular(path) as file:
-        directory = read_directory(Source(path, file), is_member_name)
-    return any(member.name == f"{HEADER}.npy" for member in directory.members)
+        source = Source(path, file)
+        # The list is read once more for what else is in it.
+        if not may_list(source, name):
+            return False
+        directory = read_directory(source, is_member_name)
+    return any(member.name == name for member in directory.members)
 
 
 def read_npz_dump(path: Path) -> Trace:

@@ -57,7 +57,7 @@ class Alignment:
     ahead_b: tuple[Named, ...] = ()
     """The same of B's, where A's run has not come so far."""
 
-    @property
+    @cached_property
     def layers(self) -> frozenset[int]:
         """The layers of which both sides have something."""
         return frozenset(layer for pair in self.pairs if (layer := pair.record.layer) is not None)

@@ -25,7 +25,8 @@ def without_scans(a: Trace, b: Trace) -> tuple[tuple[Trace, Trace], tuple[str, .
 
 def _without_scans(trace: Trace, other: Trace) -> Trace:
     """Split a plain file's tensors that stack as many layers as the other side has, into one record for each layer."""
-    if not trace.dump:
+    # Names are asked for what they mean only where something may be a stack.
+    if not trace.dump or not any(map(_may_be_stack, trace.records)):
         return trace
     layers = {layer for record in other.records if (layer := layer_of(_known(record))) is not None}
     if len(layers) < 2 or layers != set(range(len(layers))):
@@ -39,6 +40,10 @@ def _without_scans(trace: Trace, other: Trace) -> Trace:
     return replace(trace, records=records, values=tuple(value for _, value in ordered))
 
 
+def _may_be_stack(record: Record) -> bool:
+    return len(record.shape) >= 3 and record.shape[0] > 1 and _STACK.search(record.site) is not None
+
+
 def _known(record: Record) -> str:
     return plain_site(meaning(record.key, len(record.shape), set()).site)
 
@@ -47,7 +52,7 @@ def _apart(trace: Trace, record: Record, layers: int) -> list[tuple[Record, Valu
     """A record for each layer, or the one that it is."""
     value = trace.value(record)
     stack = _STACK.search(record.site)
-    if stack is None or len(record.shape) < 3 or record.shape[0] != layers or not is_kept(value):
+    if stack is None or not _may_be_stack(record) or record.shape[0] != layers or not is_kept(value):
         return [(record, value)]
     return list(_of_layers(record, value, stack.end()))
 

@@ -79,7 +79,7 @@ def with_own_dtypes(trace: Trace) -> tuple[Trace, NarrowNumbers | None]:
 
 def _of_value(record: Record, value: Value) -> str | None:
     """The narrower dtype of a tensor's numbers, empty for none; None where they can't tell."""
-    if record.dtype not in ("float32", "float64") or not is_kept(value):
+    if record.dtype not in ("float32", "float64") or record.numel < _FEWEST or not is_kept(value):
         return None
     dtypes: set[str] = set()
     for index in blocks(value.shape, np.dtype(record.dtype).itemsize, _BLOCK):

@@ -43,8 +43,9 @@ def decide_meanings(side: dict[str, Named], others: Mapping[str, Named], own: Tr
         return
     side_statistics, other_statistics = _Sizes(side, own), _Sizes(others, other)
     hands_residual_on = any(map(_is_residual_beside, side.values()))
+    by_place = _by_place(side)
     for place, meant in _OTHERS.items():
-        sites = [site for site, named in side.items() if _place(site) == place and not named.by_rule]
+        sites = by_place.get(place, [])
         is_engine = hands_residual_on and place in _OF_ENGINES
         if sites and (is_engine or _means_the_other(sites, place, meant, side_statistics, other_statistics)):
             for site in sites:
@@ -57,6 +58,15 @@ def decide_meanings(side: dict[str, Named], others: Mapping[str, Named], own: Tr
             _rename(side, site, named.record.key)
         elif named.naming == "ggml" and site in others:
             side[site] = _of_graph(named, others[site], own, other)
+
+
+def _by_place(side: Mapping[str, Named]) -> Mapping[str | None, list[str]]:
+    """The sites that no map gave, by their places in their layers."""
+    sites: dict[str | None, list[str]] = {}
+    for site, named in side.items():
+        if not named.by_rule:
+            sites.setdefault(_place(site), []).append(site)
+    return sites
 
 
 def _is_residual_beside(named: Named) -> bool:
