@@ -61,7 +61,7 @@ print(*sys.modules)
 
 AT_HOME = (
     *("bus_error", "commands", "debugger.home.rows", "debugger.log.level", "debugger.memory", "errors", "file_heads"),
-    "formats.collector",
+    *("formats.collector", "formats.toml"),
     *(
         "launch",
         "logs",

@@ -6,13 +6,13 @@ table holds the changed fields alone.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError, bad_field
 from tracetui.formats.table import Fields, read_json_object
+from tracetui.formats.toml import TomlError, parse_toml
 from tracetui.paths import read_bounded
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
@@ -56,13 +56,9 @@ def read_recipe(path: Path) -> Recipe:
 
 def _parse(path: Path) -> dict[str, object]:
     try:
-        found: dict[str, object] = tomllib.loads(read_bounded(path, MAX_TOML_BYTES).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not TOML: {visible(str(error), 120)}") from error
-    except RecursionError:
-        raise InputError(f"{path}: is nested too deep") from None
+        found: dict[str, object] = parse_toml(read_bounded(path, MAX_TOML_BYTES))
+    except TomlError as error:
+        raise InputError(f"{path}: {error}") from error
     for key in found:
         if key not in _KEYS:
             raise InputError(f"{path}: {visible(key, 80)}: is not a key of a recipe; there are {', '.join(_KEYS)}")

@@ -42,7 +42,7 @@ def test_what_changed_is_read_and_what_is_wrong_is_named(tmp_path: Path) -> None
     write(path, "name = ", 0)
     assert folder.changes() == [], "an editor may still be at it"
     write(path, "name = ", 6)
-    assert "is no TOML file" in str(folder.changes()[0])
+    assert "is not TOML" in str(folder.changes()[0])
     path.unlink()
     assert folder.changes() == []
 

@@ -312,10 +312,10 @@ def test_an_unknown_field_is_named_and_the_theme_kept() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"name = ", "is no TOML file"),
-        (b"\xff\xfe", "is no TOML file"),
-        (b"x = " + b"[" * 40_000, "is no TOML file"),
-        (b"x = " + b"9" * 5_000, "is no TOML file"),
+        (b"name = ", "is not TOML"),
+        (b"\xff\xfe", "is not UTF-8 text, at byte 0"),
+        (b"x = " + b"[" * 40_000, "is nested too deep"),
+        (b"x = " + b"9" * 5_000, "has an integer of more than 64 bits"),
         (b"#" * (64 * 1024 + 1), "larger than"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
         (b"", "primary: is missing"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, pairs_from_halves, transposed
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.toml import TomlError, parse_toml
 from tracetui.paths import read_bounded
 from tracetui.text import visible
 
@@ -83,13 +83,9 @@ def _filled(pattern: str, found: re.Match[str]) -> str:
 def read_rules(path: Path) -> Rules:
     """The rules in a TOML file. Raises InputError reading `file: key: problem, got …`."""
     try:
-        found = tomllib.loads(read_bounded(path, MAX_MAP_BYTES).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}; {_WHAT_IT_IS}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not TOML: {visible(str(error), 120)}; {_WHAT_IT_IS}") from error
-    except RecursionError:
-        raise InputError(f"{path}: is nested too deep") from None
+        found = parse_toml(read_bounded(path, MAX_MAP_BYTES))
+    except TomlError as error:
+        raise InputError(f"{path}: {error}; {_WHAT_IT_IS}") from error
     if not found:
         raise InputError(f"{path}: has no names in it; {_WHAT_IT_IS}")
     _refuse_unknown(path, "", found, _KEYS)

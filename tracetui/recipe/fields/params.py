@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.formats.table import read_json_object
+from tracetui.formats.toml import parse_toml
 from tracetui.paths import read_bounded
 from tracetui.recipe.fields.explain import meta_explanation, reference_explanation
 from tracetui.recipe.fields.field import ConfigField, FieldOrigin
@@ -46,7 +46,7 @@ def params_of(recipe: Recipe) -> tuple[Language, dict[str, object]] | None:
     """The fields of another implementation that a recipe was read from, and whose they are; None if there are none."""
     origin = Path(recipe.origin)
     if origin.suffix == ".toml" and origin.is_file():
-        document = tomllib.loads(read_bounded(origin, MAX_TOML_BYTES).decode("utf-8"))
+        document = parse_toml(read_bounded(origin, MAX_TOML_BYTES))
         tables = ((language, document.get(language.table)) for language in (META, REFERENCE))
         return next(((language, table) for language, table in tables if isinstance(table, dict)), None)
     if origin.is_dir() and (origin / _PARAMS).is_file():

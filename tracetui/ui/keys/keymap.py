@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from tracetui.errors import InputError
+from tracetui.formats.toml import TomlError, parse_toml
 from tracetui.paths import read_bounded
 
 _LIMIT = 64 * 1024
@@ -30,8 +30,10 @@ def load_keymap(path: Path, known: Callable[[], Collection[str]]) -> Keymap:
     if not path.exists():
         return Keymap()
     try:
-        table = tomllib.loads(read_bounded(path, _LIMIT).decode()).get("keys", {})
-    except (InputError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        table = parse_toml(read_bounded(path, _LIMIT)).get("keys", {})
+    except InputError as error:
+        return Keymap(problems=(str(error),))
+    except TomlError as error:
         return Keymap(problems=(f"{path}: {error}",))
     if not isinstance(table, dict):
         return Keymap(problems=(f"{path}: keys: must be a table, got {table!r:.60}",))

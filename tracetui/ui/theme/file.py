@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,6 +15,7 @@ from textual.css.constants import VALID_STYLE_FLAGS
 from textual.theme import Theme
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.toml import TomlError, parse_toml
 from tracetui.paths import read_bounded
 from tracetui.ui.theme.variables import MEANINGS, default_variables, luminance
 from tracetui.views.palette import Lab, Palette, oklab
@@ -82,9 +82,9 @@ def read_theme(path: Path) -> tuple[ThemeFile, list[str]]:
     Raises InputError with a line for every field that is wrong, each `file: field: problem, got …`.
     """
     try:
-        table = tomllib.loads(read_bounded(path, _LIMIT).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no TOML file: {error}") from error
+        table = parse_toml(read_bounded(path, _LIMIT))
+    except TomlError as error:
+        raise InputError(f"{path}: {error}") from error
     check = _ThemeCheck(path)
     theme = check.theme(table)
     heatmap = check.heatmap(table.get("heatmap"), theme)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
 from tracetui import paths
 from tracetui.debugger.memory.switch import switched_off
 from tracetui.errors import InputError
+from tracetui.formats.toml import TomlError, parse_toml
 from tracetui.ui.theme.file import ThemeFile, read_theme
 
 DEFAULT_THEME = "tracetui-dark"
@@ -51,8 +51,8 @@ def remembered_theme() -> str:
     if switched_off():
         return DEFAULT_THEME
     try:
-        name = tomllib.loads(paths.read_bounded(_state_file(), _STATE_LIMIT).decode("utf-8")).get("theme")
-    except (InputError, ValueError, RecursionError):
+        name = parse_toml(paths.read_bounded(_state_file(), _STATE_LIMIT)).get("theme")
+    except (InputError, TomlError):
         return DEFAULT_THEME
     return name if isinstance(name, str) else DEFAULT_THEME
 
@@ -71,11 +71,11 @@ def remember_theme(name: str) -> None:
 
 def _other_lines() -> list[str]:
     try:
-        text = paths.read_bounded(_state_file(), _STATE_LIMIT).decode("utf-8")
-        tomllib.loads(text)
-    except (InputError, ValueError, RecursionError):
+        content = paths.read_bounded(_state_file(), _STATE_LIMIT)
+        parse_toml(content)
+    except (InputError, TomlError):
         return []
-    return [line for line in text.splitlines() if not _THEME_LINE.match(line)]
+    return [line for line in content.decode("utf-8").splitlines() if not _THEME_LINE.match(line)]
 
 
 def _state_file() -> Path:
