@@ -10,7 +10,7 @@ import pytest
 
 from tracetui.signals import catch_signals, check_signals, told_to_end
 
-ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,8 @@ def raised(number: int) -> BaseException | None:
 def test_each_signal_has_its_exit_status() -> None:
     catch_signals()
     assert isinstance(raised(signal.SIGINT), KeyboardInterrupt)
-    ends = [raised(number) for number in (signal.SIGTERM, signal.SIGHUP)]
-    assert [end.code for end in ends if isinstance(end, SystemExit)] == [143, 129]
+    ends = [raised(number) for number in ENDING[1:]]
+    assert [end.code for end in ends if isinstance(end, SystemExit)] == [143, 129, 131]
 
 
 @pytest.mark.parametrize("number", ENDING)

@@ -12,7 +12,7 @@ from threading import Timer
 from types import FrameType
 from typing import NoReturn
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _told: list[int] = []
 """The signals that have come; of the process, as signals are."""
 _heeded: list[int] = []
@@ -22,7 +22,7 @@ _SOON = 0.05
 
 
 def catch_signals() -> None:
-    """Have SIGINT raise KeyboardInterrupt, and SIGTERM and SIGHUP a SystemExit of 128 + their number."""
+    """Have SIGINT raise KeyboardInterrupt, and SIGTERM, SIGHUP and SIGQUIT a SystemExit of 128 + their number."""
     _told.clear()
     _heeded.clear()
     for number in _ENDING:

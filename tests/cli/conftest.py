@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.running import Here
 
-_CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @pytest.fixture

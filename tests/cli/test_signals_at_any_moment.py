@@ -31,7 +31,7 @@ SOON = 5 if LONG else 20
 @pytest.fixture(autouse=True)
 def _own_handlers() -> Iterator[None]:
     """Those of the tests' process: whoever started it in the background may have had it ignore some."""
-    handlers = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in (*SIGNALS, signal.SIGQUIT)}
     yield
     signals.catch_signals()
     for number, handler in handlers.items():

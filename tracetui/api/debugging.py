@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _CLOSE_SECONDS = 2.0
 _INTERRUPTED = 130
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP", "SIGCONT", "SIGWINCH", "SIGTTIN", "SIGTTOU")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH", "SIGTTIN", "SIGTTOU")
 """Those for which the screen has handlers of its own."""
 _INSTEAD = "tracetui.trace(model, …) records the same without a screen"
 

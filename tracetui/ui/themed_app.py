@@ -31,7 +31,7 @@ from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_them
 from tracetui.ui.theme.variables import default_variables
 
 INTERRUPTED = 130
-_SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
+_SIGNALS = {"SIGTERM": 143, "SIGHUP": 129, "SIGQUIT": 131}
 
 
 class ThemedApp(App[int]):

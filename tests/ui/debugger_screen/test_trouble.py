@@ -100,7 +100,7 @@ async def test_ctrl_c_quits_at_once_when_nothing_runs() -> None:
     assert it.app.return_code == 130
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)])
 async def test_signals_end_in_order(sent: signal.Signals, code: int) -> None:
     async with driven() as it:
         signal.raise_signal(sent)
