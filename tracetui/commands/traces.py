@@ -65,11 +65,14 @@ def info(arguments: Namespace) -> int:
     path = recording_path(arguments.trace)
     if is_gguf(path):
         return _info_of_gguf(path, arguments)
-    from tracetui.recording.ranks.files import rank_paths
+    from tracetui.recording.dumps.npy_folder import is_npy_folder, npy_files
+    from tracetui.recording.ranks.files import is_rank_folder, rank_paths
     from tracetui.recording.ranks.folder import open_run
 
     lines: Iterable[str]
-    recorded, size = open_run(path), sum(each.stat().st_size for each in rank_paths([path]))
+    recorded = open_run(path)
+    files = npy_files(path) if is_npy_folder(path) and not is_rank_folder(path) else rank_paths([path])
+    size = sum(each.stat().st_size for each in files)
     checked = _checked(path, recorded) if arguments.check else None
     if arguments.json:
         from tracetui.export.tables import info_json

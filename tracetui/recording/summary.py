@@ -10,11 +10,12 @@ from math import prod
 
 from tracetui.formats.npy import stored_as
 from tracetui.recording.health import comes_near_limit, may_hide, near_limit_share
+from tracetui.recording.npz.array_file import StoredValue
 from tracetui.recording.parallel import Parallel
 from tracetui.recording.record import Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import NotKeptError, is_kept
+from tracetui.recording.value import NotKeptError, Value, is_kept
 from tracetui.text import number, size, statistic, token_text, visible
 
 WIDTH = 80
@@ -54,7 +55,7 @@ def _unread(trace: Trace, path_size: int) -> str:
     """Why values aren't looked at; empty where they are. A recording has their statistics in its header."""
     if not trace.dump:
         return ""
-    total = sum(_nbytes(value.shape, value.dtype) for value in trace.values)
+    total = sum(map(_nbytes, trace.values))
     if len(trace.values) <= _MOST_ARRAYS and total <= max(_MOST_BYTES, 2 * path_size):
         return ""
     return f"not looked for in {len(trace.values):,} arrays of {size(total)}; `tracetui export F --csv` does"
@@ -145,7 +146,7 @@ def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
     sites = [_site(record, _SITE).strip() for record in lost[:_LOST]]
     yield from _entry("statistics", [f"only, of {len(lost):,}:", *sites, *more] if lost else [])
     distinct = {id(value): value for value, is_there in zip(trace.values, kept, strict=True) if is_there}
-    values = sum(_nbytes(value.shape, value.dtype) for value in distinct.values())
+    values = sum(map(_nbytes, distinct.values()))
     yield from _entry("size", [f"{size(path_size)}, of which values {size(values)}"])
     yield from _entry("dtypes", _counted(record.dtype for record in records))
     yield from _entry("weights", _counted(record.provenance for record in records if record.provenance))
@@ -159,8 +160,11 @@ def _counted(names: Iterable[str]) -> list[str]:
     return [f"{visible(name, 40)} {times:,}" for name, times in Counter(names).most_common()]
 
 
-def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
-    return stored_as(dtype).itemsize * prod(shape)
+def _nbytes(value: Value) -> int:
+    """What a value takes in its file, or will in a trace's: there bfloat16 is kept as float32."""
+    if isinstance(value, StoredValue):
+        return value.stored_bytes
+    return stored_as(value.dtype).itemsize * prod(value.shape)
 
 
 def _alarms(trace: Trace) -> Iterator[str]:
@@ -202,10 +206,10 @@ def _near_share(trace: Trace, record: Record) -> str:
 
 
 def _largest(trace: Trace) -> Iterator[str]:
-    distinct = {id(value): record for record, value in zip(trace.records, trace.values, strict=True)}
-    by_size = sorted(distinct.values(), key=lambda record: (-_nbytes(record.shape, record.dtype), record.index))
-    for place, record in enumerate(by_size[:_LARGEST]):
-        text = f"{size(_nbytes(record.shape, record.dtype)):12}{_site(record, 36)}  {_shape(record)}"
+    distinct = {id(value): (_nbytes(value), record) for record, value in zip(trace.records, trace.values, strict=True)}
+    by_size = sorted(distinct.values(), key=lambda each: (-each[0], each[1].index))
+    for place, (byte_count, record) in enumerate(by_size[:_LARGEST]):
+        text = f"{size(byte_count):12}{_site(record, 36)}  {_shape(record)}"
         yield _fit(f"{'' if place else 'largest':{_INDENT}}{text}", WIDTH)
 
 

@@ -11,6 +11,7 @@ from tests.analysis.diff.made import trace_of
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.mapping.rules import Rules, read_rules
 from tracetui.errors import InputError
+from tracetui.views.diff.report import diff_lines
 
 
 def read(folder: Path, text: str) -> Rules:
@@ -124,3 +125,23 @@ def test_a_name_can_be_dropped_though_both_have_it(tmp_path: Path) -> None:
     assert (len(found.alignment.only_a), len(found.alignment.only_b)) == (2, 0)
     one = report(a, b, read(tmp_path, 'drop = ["model.layers.1.mlp.act_fn"]')).comparison
     assert [site.site for site in one.sites] == ["model.layers.0.mlp.act_fn", "logits"]
+
+
+def test_tables_that_fit_nothing_are_named(tmp_path: Path) -> None:
+    """A map that is the other way round, or spelled otherwise, would leave all as it is without a word."""
+    a = trace_of({f"blk{n}/Q": np.ones((2, 4)) for n in range(2)} | {"logits": np.ones((2, 4))})
+    b = trace_of(
+        {f"model.layers.{n}.self_attn.q_proj": np.ones((2, 4)) for n in range(2)} | {"logits": np.ones((2, 4))}
+    )
+    right = 'site = [{a = "blk{n}/Q", b = "model.layers.{n}.self_attn.q_proj"}]'
+    assert report(a, b, read(tmp_path, right)).unfit == ()
+    turned = 'site = [{a = "model.layers.{n}.self_attn.q_proj", b = "blk{n}/Q"}]'
+    assert [words.partition(":")[0] for words in report(a, b, read(tmp_path, turned)).unfit] == ["blk{n}/Q"]
+    assert "the other way round" in report(a, b, read(tmp_path, turned)).unfit[0]
+    strange = right.replace("q_proj", "q_prj").replace("blk", "block")
+    assert report(a, b, read(tmp_path, strange)).unfit == (
+        "model.layers.{n}.self_attn.q_prj: no tensor of B's has such a name",
+    )
+    alone = report(a, b, read(tmp_path, right.replace("blk", "block")))
+    assert alone.unfit == ("block{n}/Q: no tensor of A's has such a name",)
+    assert "map        block{n}/Q: no tensor of A's has such a name" in list(diff_lines(alone, ("a", "b")))

@@ -287,3 +287,11 @@ def test_a_models_numbered_files_are_not_taken_for_those_of_ranks(tmp_path: Path
     (tmp_path / beside).write_text("{}")
     with pytest.raises(InputError, match=r"is a folder and no recording; of a model.s folder `tracetui trace"):
         open_run(tmp_path)
+
+
+def test_a_dump_s_values_take_what_its_file_has_of_them(tmp_path: Path) -> None:
+    """bfloat16 is read as float32, but lies there in half of that: values of 9 in a file of 5 would make no sense."""
+    save_file({"model.norm": torch.ones(256, 4, dtype=torch.bfloat16)}, tmp_path / "a.safetensors")
+    lines = describe(open_recorded(tmp_path / "a.safetensors"), 3072)
+    assert "size       3.00 KiB, of which values 2.00 KiB" in lines
+    assert any(line.startswith("largest    2.00 KiB    model.norm") for line in lines)

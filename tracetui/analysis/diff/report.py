@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tracetui.analysis.diff.alignment.align import align
+from tracetui.analysis.diff.alignment.naming.unfit import unfit
 from tracetui.analysis.diff.alignment.placed import placed
 from tracetui.analysis.diff.alignment.positions import common_positions
 from tracetui.analysis.diff.alignment.proposals import proposed, with_proposals
@@ -58,6 +59,8 @@ class Report:
     the same."""
     judged_until: str = ""
     """The site from which on that wasn't looked for; empty where all was."""
+    unfit: tuple[str, ...] = ()
+    """What is wrong with the tables of a user's map that fit no tensor."""
 
     @property
     def first(self) -> SiteDiff | None:
@@ -111,6 +114,7 @@ def report(
     if common is not None:
         a, b = placed(common, a, b)
     alignment = align(a, b, rules or Rules())
+    useless = () if rules is None else unfit(rules, alignment, a, b)
     proposals = proposed(alignment, a, b)
     if fuzzy:
         alignment = with_proposals(alignment, proposals, a, b)
@@ -125,7 +129,9 @@ def report(
     predicted = next_tokens_of(a, b)
     further, until = _beyond(comparison, finding, flipped)
     narrow = (narrow_a, narrow_b)
-    return Report(comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, narrow, further, until)
+    return Report(
+        comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, narrow, further, until, useless
+    )
 
 
 def _beyond(comparison: Comparison, finding: Finding | None, flipped: tuple[Flip, ...]) -> tuple[Finding | None, str]:

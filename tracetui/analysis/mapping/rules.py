@@ -30,6 +30,8 @@ class Rule:
     a: tuple[str, ...]
     """More than one: B's last axis holds them one after the other."""
     layout: Layout = SAME
+    name: str = ""
+    """B's form as it was written, with `{n}` and `{e}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _rule(path: Path, where: str, site: object) -> Rule:
     said = site.get("layout", "")
     if not isinstance(said, str):
         raise bad_field(path, f"{where}.layout", "must be a text", said)
-    return Rule(_pattern(b), a, _layout(path, f"{where}.layout", said))
+    return Rule(_pattern(b), a, _layout(path, f"{where}.layout", said), b)
 
 
 def _pattern(name: str) -> re.Pattern[str]:

@@ -17,7 +17,7 @@ from tracetui.formats.zip_arrays import StoredArray, locate_all, locate_npy
 from tracetui.formats.zip_directory import may_list, read_directory
 from tracetui.paths import open_regular
 from tracetui.recording.dumps.values import DumpValue, NamedValue, dump_trace
-from tracetui.recording.npz.array_file import ArrayFile
+from tracetui.recording.npz.array_file import ArrayFile, OpenArrays
 from tracetui.recording.npz.names import HEADER
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
@@ -54,10 +54,13 @@ def read_npz_dump(path: Path) -> Trace:
             raise InputError(f"{path}: holds no arrays{_first(left_out)}")
         values_file = ArrayFile(source)
     notes = (_note(left_out),) if left_out else ()
-    return dump_trace((NamedValue(_text(name), _value(values_file, place)) for name, place in arrays.items()), notes)
+    return dump_trace(
+        (NamedValue(_text(name), stored_value(values_file, place)) for name, place in arrays.items()), notes
+    )
 
 
-def _value(file: ArrayFile, place: StoredArray) -> DumpValue:
+def stored_value(file: OpenArrays, place: StoredArray) -> DumpValue:
+    """The array at a place in a file, bfloat16 as such."""
     if place.dtype == BFLOAT16_BITS:
         return DumpValue(file, place, "bfloat16", lambda array: bfloat16(array.view(np.dtype("<u2"))))
     return DumpValue(file, place, _dtype_name(place.dtype), None if place.dtype.isnative else _native)
@@ -98,4 +101,4 @@ def read_npy_dump(path: Path) -> Trace:
         source = Source(path, file)
         array = locate_npy(source, path.name)
         values_file = ArrayFile(source)
-    return dump_trace([NamedValue(path.stem, _value(values_file, array))])
+    return dump_trace([NamedValue(path.stem, stored_value(values_file, array))])

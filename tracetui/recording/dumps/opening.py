@@ -10,6 +10,7 @@ from tracetui.file_heads import GGUF_MAGIC, HEAD_BYTES
 from tracetui.file_kinds import is_npy, is_safetensors, is_zip, no_recording
 from tracetui.formats.collector import collector_paused
 from tracetui.paths import open_regular, refuse_disguised
+from tracetui.recording.dumps.npy_folder import is_npy_folder, read_npy_folder
 from tracetui.recording.dumps.npz import has_header, read_npy_dump, read_npz_dump
 from tracetui.recording.npz import read_trace
 from tracetui.recording.trace import Trace
@@ -27,11 +28,13 @@ def how_to_record(model: str) -> str:
 
 @collector_paused()
 def open_recorded(path: Path) -> Trace:
-    """The trace in a file, or the named tensors of a plain one as a trace; values are read when they are asked for.
+    """The trace in a file, or the named tensors of a plain one, or of a folder of npy files, as a trace.
 
-    Raises InputError naming the file, and the member or field that is wrong.
+    Values are read when they are asked for. Raises InputError naming the file, and the member or field that is wrong.
     """
     if path.is_dir():
+        if is_npy_folder(path):
+            return read_npy_folder(path)
         raise InputError(f"{path}: is a folder and no recording; of a model's folder {how_to_record(str(path))}")
     with open_regular(path) as file:
         beginning = file.read(_LOG_BYTES)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.formats.zip_arrays import StoredArray
-from tracetui.recording.npz.array_file import ArrayFile, StoredValue
+from tracetui.recording.npz.array_file import OpenArrays, StoredValue
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics, merged, of_array
@@ -23,7 +23,7 @@ _WHEN = re.compile(r"([^@#]+(?:#\d{1,6})?)@(0|[1-9]\d{0,5})(?:\.([1-9]\d{0,5}))?
 class DumpValue(StoredValue):
     """A tensor of an open file; `decode` makes numbers of what numpy has no dtype for."""
 
-    def __init__(self, file: ArrayFile, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
+    def __init__(self, file: OpenArrays, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
         super().__init__(file, place, dtype)
         self._decode = decode
         self._statistics: Statistics | None = None

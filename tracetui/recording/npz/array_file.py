@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 
@@ -118,12 +120,20 @@ def _without(count: int, blocks: Iterator[bytes]) -> Iterator[memoryview]:
         yield memoryview(block)[skipped:]
 
 
+class OpenArrays(Protocol):
+    """What the arrays of a file are read from."""
+
+    path: Path
+
+    def read(self, place: StoredArray, index: Index = ()) -> Array: ...
+
+
 class StoredValue:
     """An array in an open file, of which nothing is read before it is asked for."""
 
     __slots__ = ("_dtype", "_file", "_place")
 
-    def __init__(self, file: ArrayFile, place: StoredArray, dtype: str) -> None:
+    def __init__(self, file: OpenArrays, place: StoredArray, dtype: str) -> None:
         """dtype: as the record has it, which numpy may not have."""
         self._file = file
         self._place = place
@@ -141,6 +151,11 @@ class StoredValue:
     def path(self) -> Path:
         """Of the file."""
         return self._file.path
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the values take unpacked, in the dtype in which the file has them."""
+        return self._place.dtype.itemsize * prod(self._place.shape)
 
     @property
     def checksum(self) -> int:

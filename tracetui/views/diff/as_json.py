@@ -52,6 +52,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "edits": dict(zip(("a", "b"), edits_of_sides(comparison.a, comparison.b), strict=True)),
         "proposals": [asdict(proposal) for proposal in report.proposals],
         "fuzzy": report.fuzzy,
+        "map": list(report.unfit),
         "numbers": {side: asdict(kept) for side, kept in zip("ab", report.narrow, strict=True) if kept is not None},
         "wrong_pairs": [
             {"a": found.site.pair.a.record.key, "b": found.site.pair.b.record.key, "agrees": found.agrees}

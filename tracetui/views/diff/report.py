@@ -42,6 +42,7 @@ def diff_lines(
     for letter, name in zip("AB", names, strict=True):
         yield fit(f"{letter}  {name}", width).rstrip()
     yield from _spaced(preface_lines(comparison, width, whole))
+    yield from entry("map", report.unfit, width)
     yield from entry("positions", report.positions, width)
     yield from entry("numbers", narrow_lines(report), width)
     yield from wrong_pair_lines(report, width)
