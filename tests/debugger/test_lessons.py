@@ -62,3 +62,18 @@ def test_heads_that_share_nothing_are_not_said_to_share() -> None:
     run = replace(shown.trace.run, config={**shown.trace.run.config, "num_key_value_heads": 4})
     alone = replace(shown, trace=replace(shown.trace, run=run))
     assert "kv head" not in {line.label for line in lesson(alone, "attention")}
+
+
+@pytest.mark.parametrize("config", [{"rope_theta": 10000.0}, {"rope_parameters": {"rope_theta": 10000.0}}])
+def test_what_turns_is_explained_by_the_base_of_its_frequencies(config: dict[str, object]) -> None:
+    """What somebody who asks how RoPE works looks for first."""
+
+    def told(site: str) -> bool:
+        found = state(site)
+        built = replace(found, trace=replace(found.trace, run=replace(found.trace.run, config=config)))
+        base = "rope_theta = 10,000: Base of the rotary frequencies"
+        return any(line.text.startswith(base) for line in lesson(built, "tensor"))
+
+    assert told("model.layers.0.self_attn:q")
+    assert told("model.layers.0.self_attn:k")
+    assert not told("model.layers.0.self_attn:v")

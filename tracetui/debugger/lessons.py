@@ -42,6 +42,7 @@ _WORDS_OF_PANE = {
 _KV_HEAD = "kv head"
 _KV_FIELDS = ("num_attention_heads", "num_key_value_heads")
 _ONE = re.compile(r"\b(prompt|token|key|channel|head|number|feature|expert)s\b")
+_TURNED = ("q", "k")
 _PART = re.compile(r"#\d+")
 _NORM = re.compile(r"(?:^|_)(?:layer)?norm|^ln_|norm$")
 
@@ -64,6 +65,7 @@ def lesson(state: ScreenState, pane: str) -> Iterator[LessonLine]:
         yield LessonLine("what", about["what"])
         yield LessonLine("formula", about["formula"])
         yield from _shape(state)
+        yield from _rope_base(record.role, record.module, state.trace.run.config)
         yield LessonLine("healthy", about["healthy"])
         yield LessonLine("try", about["try"])
     if (of_pane := tables["panes"].get(pane)) is not None:
@@ -138,6 +140,16 @@ def _axis(axis: Axis) -> str:
     noun, _ = _AXES.get(axis.name, ("", ""))
     named = noun if axis.length != 1 else _ONE.sub(r"\1", noun, count=1)
     return f"{axis.name}={axis.length} {named}".rstrip()
+
+
+def _rope_base(role: str, module: str, config: Mapping[str, object]) -> Iterator[LessonLine]:
+    """Of the angles, and of what is turned by them: what decides how fast each pair turns."""
+    if role not in _TURNED and module.rpartition(".")[2] != "rotary_emb":
+        return
+    nested = config.get("rope_parameters")
+    theta = config.get("rope_theta", nested.get("rope_theta") if isinstance(nested, Mapping) else None)
+    if isinstance(theta, int | float):
+        yield LessonLine("config", f"rope_theta = {theta:,.10g}: {explanation('rope_parameters.rope_theta', '')}")
 
 
 @cache

@@ -212,7 +212,7 @@ async def test_a_search_filters_the_tree_counts_and_says_where_nothing_fits() ->
         assert "2 of 10" in it.text()
         await it.press("q", "enter")
         assert "no hit" in it.text()
-        assert "no module has “mlpq” in its path" in it.text()
+        assert "no module has “mlpq” in its path; Ctrl+O goes to records" in it.text()
         await it.press("backspace", "enter")
         assert tree.chosen.endswith("mlp")
         assert "model.embed_tokens" in [row.path for row in tree._rows]

@@ -214,3 +214,4 @@ async def test_both_rope_layouts_have_one_scale() -> None:
         one, other = (heatmap._pyramid().scale for heatmap in it.app.screen.query(Heatmap))
         assert one == other
         assert "both layouts" in it.text()
+        assert "Halves turn numbers i and i + " in it.text()

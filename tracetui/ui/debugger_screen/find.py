@@ -76,7 +76,7 @@ class ModuleSearch:
     def find(self, text: str) -> None:
         """To the tree's match, where Enter jumps to its record; without one the line stays to be changed."""
         if text and not self._tree.matches(text):
-            self._say(f"no module has “{visible(text, 60)}” in its path")
+            self._say(f"no module has “{visible(text, 60)}” in its path; Ctrl+O goes to records")
             self._screen.app.bell()
             return
         if self._tree.chosen not in self._tree.matches(text):

@@ -144,6 +144,10 @@ def _heading(check: RopeCheck, layout: Layout) -> Content:
 
 def _evidence(check: RopeCheck) -> Iterator[Content]:
     yield Content.styled(f"Against q·k as the kernel was given them, {_told(check)}.", "bold")
+    yield Content.styled(
+        f"Halves turn numbers i and i + {check.rotated // 2} of a head together, adjacent pairs 2i and 2i + 1.",
+        "$quiet",
+    )
     for line in check.evidence:
         yield Content.styled(visible(line), "$quiet")
 
