@@ -1,7 +1,8 @@
 """What the screen spends on a key: `python -m tests.benchmarks reactions`, as ratios to a move of the crosshair.
 
 Measured is the processor's time from the command until nothing is left to do, without what an empty wait costs, and how
-often the screen was painted.
+often the screen was painted. Each command is measured one right after another, and as a hand does it that rests for a
+moment before the next: what was read and drawn meanwhile is not counted, as nobody waits for it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tracetui.ui.widgets.heatmap import Heatmap
 
 SIZE = (120, 40)
 ROUNDS = 24
+REST = 0.5
+"""Seconds in which what the next key probably leads to is read and drawn."""
 COMMANDS = {
     "switching a pane": (("pane_tensor", "pane_attention"), 2.0),
     "a step": (("record_before", "into"), 1.5),
@@ -28,10 +31,15 @@ COMMANDS = {
 """Commands that undo one another, and how many crosshair moves each may cost."""
 
 
-async def measured(it: Driven, works: tuple[Callable[[], object], ...], paints: list[object]) -> tuple[float, float]:
-    """Seconds of the processor and paints that each takes."""
+async def measured(
+    it: Driven, works: tuple[Callable[[], object], ...], paints: list[object], rest: float = 0.0
+) -> tuple[float, float]:
+    """Seconds of the processor and paints that each takes, after a rest of so many seconds."""
     taken, painted = [], []
     for work in islice(cycle(works), ROUNDS):
+        if rest:
+            await asyncio.sleep(rest)
+            await it.settle(rests=False)
         paints.clear()
         start = time.process_time()
         work()
@@ -58,6 +66,10 @@ async def measure(results: Results) -> None:
             ratio = (spent - nothing) / max(move - nothing, 1e-6)
             results.add(name, [ratio], of="a crosshair move", target=target)
             results.add(f"{name}: paints", [painted], target=1)
+        for name, (commands, _) in COMMANDS.items():
+            works = tuple(lambda command=command: it.screen.action_command(command) for command in commands)
+            spent, _ = await measured(it, works, paints, REST)
+            results.add(f"{name}, after a rest", [(spent - nothing) / max(move - nothing, 1e-6)], of="a crosshair move")
 
 
 def counted(it: Driven) -> list[object]:

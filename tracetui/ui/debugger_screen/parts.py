@@ -23,7 +23,9 @@ from tracetui.ui.debugger_screen.ranks import RankActions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.debugger_screen.stops import StopActions
+from tracetui.ui.painting.ahead import DrawnAhead
 from tracetui.ui.panes.modules.watch_list import WatchList
+from tracetui.ui.widgets.canvas import StateCanvas
 from tracetui.ui.widgets.heatmap import Heatmap
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class ScreenParts:
         self.ranks = RankActions(host, self.heard.hear)
         self.layout = WidgetLayout(panes, tree, screen.find_bar, panes.attention, screen.sizes)
         self.memory = SessionMemory(host, page, self.watches, screen.prompt_bar, self.runs, self.layout)
-        host.followers += (self._follow, self.heard.notices.shown)
+        self.ahead = DrawnAhead(screen, lambda: (*screen.query(StateCanvas), panes.attention))
+        host.followers += (self._follow, self.heard.notices.shown, self.ahead.follow)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
         every = (*parts, self.search, panes, screen.sizes, HelpActions(host, lambda: panes.explained, keymap))
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}

@@ -8,9 +8,12 @@ from typing import Any
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.painting.drawings import KeptDrawings
 from tracetui.ui.painting.focus import PlainFocus
 from tracetui.ui.theme.variables import inks
 from tracetui.views.cells import Line
@@ -34,7 +37,7 @@ class Patience:
         self._waits = asyncio.get_running_loop().call_later(PATIENCE, self._widget.call_later, self._then)
 
 
-class Canvas(PlainFocus):
+class Canvas(KeptDrawings, PlainFocus):
     """Subclasses say in `lines` what to draw, and call `repaint` when that has changed."""
 
     def __init__(self, **options: Any) -> None:
@@ -54,6 +57,10 @@ class Canvas(PlainFocus):
         self._drawn_for = None
         super().notify_style_update()
 
+    def forget_lines(self) -> None:
+        self._drawn_for = None
+        super().forget_lines()
+
     def render_line(self, y: int) -> Strip:
         if self._drawn_for != self.size:
             self._drawn = self._draw()
@@ -70,6 +77,30 @@ class Canvas(PlainFocus):
             Strip([Segment(text, grounded.of(style)) for text, style, _ in line]).adjust_cell_length(width, base)
             for line in [*lines, *[blank] * (height - len(lines))]
         ]
+
+
+class StateCanvas(Canvas):
+    """Draws the state of a session, and keeps what it drew of one trace."""
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        if state.trace is not old.trace:
+            self.forget_drawings()
+
+    def look_again(self) -> None:
+        """Have it painted if it isn't what is on the screen."""
+        if self.drawing() != self.on_screen:
+            self.repaint()
+
+    def draw_ahead(self, state: ScreenState) -> None:
+        """Keep what another state would show."""
+        shown = self.state
+        self.set_reactive(StateCanvas.state, state)
+        try:
+            self.draw_aside()
+        finally:
+            self.set_reactive(StateCanvas.state, shown)
 
 
 class _Grounded:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rich.style import Style
 from textual import events
-from textual.reactive import reactive
 
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record
 from tracetui.ui.messages import Jump
-from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.painting.drawings import Drawing, Same
+from tracetui.ui.widgets.canvas import StateCanvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.health.marks import MARKS, UNLIKE
 from tracetui.views.inks import Inks
@@ -17,24 +17,21 @@ from tracetui.views.inks import Inks
 _SHAPE = 20
 
 
-class Nearby(Canvas):
+class Nearby(StateCanvas):
     """Indented by depth, the current one marked; a click goes there."""
-
-    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="nearby")
-        self._drawn_of: tuple[object, ...] = ()
 
-    def watch_state(self) -> None:
-        if self._shown_of() != self._drawn_of:
-            self.repaint()
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        super().watch_state(old, state)
+        self.look_again()
 
-    def _shown_of(self) -> tuple[object, ...]:
-        """What decides what is drawn: of the records behind those in sight, none."""
+    def drawing(self) -> Drawing:
+        """Of the records behind those in sight, nothing is drawn."""
         state, height = self.state, self.size.height
         first = self._first(height)
-        return state.trace, state.cursor, first, min(first + height, state.frontier), state.health
+        return Drawing((state.trace, state.cursor, first, min(first + height, state.frontier), Same(state.health)))
 
     def on_click(self, event: events.Click) -> None:
         index = self._first(self.size.height) + event.y
@@ -45,7 +42,6 @@ class Nearby(Canvas):
         return max(0, min(self.state.cursor - height // 2, self.state.frontier - height))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
-        self._drawn_of = self._shown_of()
         first = self._first(height)
         records = self.state.trace.records[first : min(first + height, self.state.frontier)]
         return [self._row(record, width, inks) for record in records]

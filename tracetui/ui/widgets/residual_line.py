@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 from rich.segment import Segment
 from textual import events
-from textual.reactive import reactive
 
 from tracetui.analysis.distribution.robust_range import by_decades
 from tracetui.analysis.residual import ResidualPoint, broken_from
@@ -18,8 +17,9 @@ from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.ui.messages import Jump
+from tracetui.ui.painting.drawings import Drawing
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.canvas import StateCanvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.charts.lines import line_chart
 from tracetui.views.inks import Inks
@@ -50,17 +50,15 @@ class Norms:
 NO_NORMS = Norms(ScreenState().trace, 0, 0, 0, -1)
 
 
-class ResidualLine(Canvas):
+class ResidualLine(StateCanvas):
     """One to some rows: an ordinary token's norm, or that of the token looked at; a click goes to the nearest point."""
-
-    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="residual")
         self._norms = NO_NORMS
-        self._drawn_of: tuple[object, ...] = ()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        super().watch_state(old, state)
         fresh = state.trace is not old.trace or (state.batch, state.record.pass_) != (old.batch, old.record.pass_)
         if fresh:
             self._norms = NO_NORMS
@@ -68,13 +66,13 @@ class ResidualLine(Canvas):
             wanted = Norms(state.trace, state.frontier, state.batch, state.record.pass_, state.token)
             work = partial(_read, wanted, self._norms)
             read_in_background(self, "residual", work, self._show, self._on_view)
-        if self._shown_of() != self._drawn_of:
-            self.repaint()
+        self.look_again()
 
-    def _shown_of(self) -> tuple[object, ...]:
-        """What decides what is drawn."""
+    def drawing(self) -> Drawing:
         state, points = self.state, self._norms.points
-        return self._norms, here(points, state.cursor), state.batch, len(state.trace.tokens) > 1, state.record.pass_
+        return Drawing(
+            (self._norms, here(points, state.cursor), state.batch, len(state.trace.tokens) > 1, state.record.pass_)
+        )
 
     def _on_view(self) -> tuple[object, ...]:
         return self.state.trace, self.state.batch, self.state.record.pass_, self.state.token
@@ -90,7 +88,7 @@ class ResidualLine(Canvas):
             self.post_message(Jump(points[max(0, min(len(points) - 1, round(at * (len(points) - 1))))].index))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
-        points, self._drawn_of = self._norms.points, self._shown_of()
+        points = self._norms.points
         current = here(points, self.state.cursor)
         heading = _heading(self._norms, current, self.state)
         if not points:

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.reactive import reactive
 from textual.worker import get_current_worker
 
 from tracetui.analysis.health.diagnosis import HealthPart
@@ -17,8 +16,9 @@ from tracetui.analysis.timeline.timeline import Timeline
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.ui.messages import Jump
+from tracetui.ui.painting.drawings import Drawing, Same
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.canvas import StateCanvas
 from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line
 from tracetui.views.charts.timeline import Film, columns_room, film_lines, gutter
@@ -29,7 +29,7 @@ _TELL_SECONDS = 0.15
 """Between two pictures of a long recording that is being gone through."""
 
 
-class TimelineBar(Canvas, can_focus=True):
+class TimelineBar(StateCanvas, can_focus=True):
     """A column goes to the record in it that is seen: the first broken one, else the largest."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,8 +40,6 @@ class TimelineBar(Canvas, can_focus=True):
         Binding("g", f"move({-FAR})", "the first column", show=False, id="move_first"),
         Binding("G", f"move({FAR})", "the last column", show=False, id="move_last"),
     ]
-
-    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="timeline")
@@ -54,6 +52,7 @@ class TimelineBar(Canvas, can_focus=True):
         """The record to go to, as soon as what came with it has been heard."""
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        super().watch_state(old, state)
         if state.frontier:
             # Before the first record its room is the first screen's.
             self.add_class("-any")
@@ -87,6 +86,10 @@ class TimelineBar(Canvas, can_focus=True):
 
     def _show(self, _: None) -> None:
         self.repaint()
+
+    def drawing(self) -> Drawing:
+        state, columns = self.state, self._fit(self.size.width)
+        return Drawing((columns, state.cursor, state.stops, Same(state.health), self.has_focus))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         columns = self._fit(width)

@@ -48,7 +48,7 @@ class Pyramids(Mapping[ScaleKind, Pyramid]):
         return kind in self._made
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class HeatmapData:
     """All that a heatmap shows of one matrix, made ready where nobody waits for it."""
 

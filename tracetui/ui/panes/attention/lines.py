@@ -9,8 +9,10 @@ from textual.content import Content
 
 from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
+from tracetui.debugger.labels import row_name
 from tracetui.debugger.readings.attention import AttentionPlane, Checks
 from tracetui.text import number, size
+from tracetui.ui.panes.attention.kind_line import NAMES
 from tracetui.views.parts import LinePart, fitted, part
 from tracetui.views.verdict import verdict_parts
 
@@ -23,6 +25,14 @@ _NAME, _COLUMN = 9, 10
 def facts(attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int) -> Content:
     """Every line; `checks` and the identity of the whole call follow once somebody has computed them."""
     return Content("\n").join(list(_lines(attention, checks, all_heads, width)))
+
+
+def cell_words(attention: AttentionPlane, cell: tuple[int, int]) -> str:
+    """Where a cell is, and its number."""
+    (row, column), picture = cell, attention.picture
+    of = f" {name}" if (name := row_name(attention.batch, attention.view.batch)) else ""
+    place = f"{attention.view.site} {NAMES[attention.kind]}{of} head {attention.head}"
+    return f"{place} {picture.rows.name} {row} {picture.columns.name} {column}: {number(picture.value(row, column))}"
 
 
 def _lines(

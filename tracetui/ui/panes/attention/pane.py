@@ -16,18 +16,17 @@ from tracetui.analysis.attention.kinds import KINDS
 from tracetui.analysis.attention.reach import Reach, is_quick
 from tracetui.analysis.attention.scores import AttentionView
 from tracetui.analysis.identity import Identity
-from tracetui.debugger.labels import row_name
 from tracetui.debugger.readings.attention import AttentionPlane, Checks, Shown, check_attention
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
-from tracetui.text import number
 from tracetui.ui.messages import HeadPicked, TokenChosen
 from tracetui.ui.panes.attention import ahead
 from tracetui.ui.panes.attention.absence import NONE
 from tracetui.ui.panes.attention.head_wall import HeadMap, HeadWall
-from tracetui.ui.panes.attention.kind_line import NAMES, KindLine
-from tracetui.ui.panes.attention.lines import facts
+from tracetui.ui.panes.attention.kind_line import KindLine
+from tracetui.ui.panes.attention.lines import cell_words, facts
 from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads
+from tracetui.ui.panes.attention.plane_map import PlaneMap
 from tracetui.ui.panes.attention.reading import check_all, read_plane, read_reach
 from tracetui.ui.panes.explained import explain
 from tracetui.ui.panes.kept import Kept
@@ -70,7 +69,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     def compose(self) -> ComposeResult:
         yield KindLine(id="attention-kinds")
         yield Static(id="attention-facts")
-        yield Heatmap(nothing(NONE), id="heatmap")
+        yield PlaneMap(nothing(NONE), id="heatmap")
         yield HeadWall()
         yield HeadMap()
 
@@ -161,6 +160,11 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
             work = partial(ahead.read_around, new, self.kind, self._known_reach, scale, self._shown)
             read_in_background(self, "attention, ahead", work, self.keep)
 
+    def draw_ahead(self, state: ScreenState) -> None:
+        """The plane of another state, if it is ready."""
+        if self.display and self.view == "head" and (ready := self._kept.of(state.trace, self._key(state))):
+            self.query_one("#heatmap", PlaneMap).draw_ahead(ready.plane.picture)
+
     def keep(self, values: Sequence[ahead.ReadyPlane]) -> None:
         for ready in values:
             self._kept.add(ready.plane.view.trace, ready.key, ready)
@@ -184,13 +188,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         """The cell under the crosshair in words."""
         if self._shown is None or not self._shown.picture.values.size:
             return ""
-        attention, (row, column) = self._shown, self.query_one("#heatmap", Heatmap).cursor
-        rows, columns = attention.picture.rows.name, attention.picture.columns.name
-        of = f" {name}" if (name := row_name(attention.batch, attention.view.batch)) else ""
-        place = (
-            f"{attention.view.site} {NAMES[attention.kind]}{of} head {attention.head} {rows} {row} {columns} {column}"
-        )
-        return f"{place}: {number(attention.picture.value(row, column))}"
+        return cell_words(self._shown, self.query_one("#heatmap", Heatmap).cursor)
 
     def next_kind(self) -> None:
         kinds = self._shown.kinds if self._shown else KINDS
@@ -226,6 +224,8 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         """The plane, or in words why there is none."""
         self._shown_for = ahead.asked_for(attention, self.state, self.kind, self.query_one("#heatmap", Heatmap).kind)
         if self._shown is not None and not isinstance(attention, str) and self._shown.serves(attention.read_for):
+            heads = self._heads_checked(self._shown.view)
+            self.keep(ahead.ready_whole(self._shown_for, self._shown, self._checks, heads))
             self._heads.follow()
             return
         self._shown = None if isinstance(attention, str) else attention
