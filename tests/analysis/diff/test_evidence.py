@@ -117,3 +117,16 @@ def test_rounding_is_no_term_of_a_sum() -> None:
     assert told(before + 0.5 * added, rough) == ["The sum differs: 0.5·self_attn in A, 1 in B"]
     assert told(right + 0.1 * normed, right) == ["The sum differs: 0.1·input_layernorm in A, 0 in B"]
     assert not told(rough, right)
+
+
+def test_tokens_that_other_scores_hardly_change_are_within_no_window() -> None:
+    """A mean of two values, alike by chance, moves by less than the tolerance, and by more than rounding."""
+    right = normal(1, 12, 16, seed=14)
+    wrong = right + normal(1, 12, 16, seed=15) * np.float32(0.05)
+    wrong[:, 0], wrong[:, 1] = right[:, 0], right[:, 1] * np.float32(1 + 3e-5)
+    known = {f"self_attn__{name}_proj": normal(1, 12, 16, seed=12) for name in "qkv"}
+    (title,) = hints_of(f"{LAYER}.self_attn.o_proj", wrong, right, input_layernorm=X, **known)
+    assert title.startswith("The scores differ and nothing else")
+    wrong[:, 1] = right[:, 1]
+    (title,) = hints_of(f"{LAYER}.self_attn.o_proj", wrong, right, input_layernorm=X, **known)
+    assert "2 keys back" in title

@@ -14,6 +14,7 @@ from tracetui.analysis.diff.hints.attention.hidden_rows import hidden_rows
 from tracetui.analysis.diff.hints.attention.kernel import attention_call
 from tracetui.analysis.diff.hints.attention.masks import mask_shift
 from tracetui.analysis.diff.hints.attention.order import head_order
+from tracetui.analysis.diff.hints.attention.output_gate import output_gate, query_cut
 from tracetui.analysis.diff.hints.attention.scores import scores_alone
 from tracetui.analysis.diff.hints.attention.slopes import other_slopes
 from tracetui.analysis.diff.hints.capped import capped_logits
@@ -25,7 +26,7 @@ from tracetui.analysis.diff.hints.norms.left_out import norm_left_out
 from tracetui.analysis.diff.hints.norms.norm import norm
 from tracetui.analysis.diff.hints.norms.offsets import norm_kind, norm_offset
 from tracetui.analysis.diff.hints.prompt_order import prompt_order
-from tracetui.analysis.diff.hints.rope.base import normed_late, rope_tables, turning
+from tracetui.analysis.diff.hints.rope.base import given_turned, normed_late, rope_tables, turning
 from tracetui.analysis.diff.hints.rope.positions import position_offset, rope_layout
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.hints.sums import residual_sum
@@ -42,6 +43,9 @@ PATTERNS: tuple[Pattern, ...] = (
     rope_tables,
     turning,
     normed_late,
+    given_turned,
+    output_gate,
+    query_cut,
     position_offset,
     head_order,
     fused_rows,

@@ -10,7 +10,12 @@ import numpy as np
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.scene import Scene, whole
 
-_PLAIN = {"q": (".self_attn.q_proj", ".self_attn.q_b_proj"), "k": (".self_attn.k_proj",), "v": (".self_attn.v_proj",)}
+_PLAIN = {
+    "q": (".self_attn.q_proj", ".self_attn.q_b_proj", ".self_attn.q_norm:input"),
+    "k": (".self_attn.k_proj",),
+    "v": (".self_attn.v_proj",),
+}
+"""What a norm of q is given tells of queries beside which a gate is projected."""
 _NORMS = {"q": ".self_attn.q_norm", "k": ".self_attn.k_norm"}
 FUSED = (".self_attn.qkv_proj", ".self_attn.query_key_value", ".self_attn.c_attn", ".self_attn.Wqkv")
 

@@ -23,6 +23,10 @@ _FEWEST = 3
 """Tokens without which the first says nothing about the others."""
 _OFTEN = 0.9
 """The share of the later tokens that are to be off."""
+_ROUNDING = 0.1
+"""Of the tolerance: what no more than that is off is so by rounding."""
+_MORE = 8.0
+"""By how much more than the first token another may be off by rounding."""
 _NOT_ROTARY = "on one side, though no configuration has it"
 _ROTARY = ("rope", "rotary", "use_rotary", "partial_rotary", "position_embedding_type")
 """How a configuration's fields of rotary positions begin."""
@@ -42,9 +46,15 @@ def scores_alone(scene: Scene) -> Hint | None:
     agreeing = int(off.any(axis=0).argmax()) if off.any() else 0
     if not agreeing or off[:, agreeing:].mean() < _OFTEN:
         return None
-    if agreeing > 1:
+    if agreeing > 1 and not _is_turned_little(apart, agreeing, scene.unit):
         return _window(scene, agreeing, off) if off.shape[1] - agreeing > 1 else None
     return _scores(scene, apart, off)
+
+
+def _is_turned_little(apart: Numbers, agreeing: int, unit: float) -> bool:
+    """Whether the tokens [B,T] that agree behind the first do so by little: other scores may hardly change a mean."""
+    rounding = max(float(apart[:, 0].max()), _ROUNDING * unit)
+    return bool(apart[:, 1:agreeing].max() > _MORE * rounding)
 
 
 def _excluded(scene: Scene) -> bool:

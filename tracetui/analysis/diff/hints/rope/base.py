@@ -11,6 +11,7 @@ from tracetui.analysis.diff.hints.attention.projections import Before, befores, 
 from tracetui.analysis.diff.hints.rope.compare import compared
 from tracetui.analysis.diff.hints.rope.rotation import Rotation, rotation_of, rotation_of_table
 from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.recording.record import INPUT
 
 _TURNS = 1e-3
 """Radians a position: what turns slower doesn't turn."""
@@ -85,6 +86,41 @@ def _made_otherwise(role: str, a: str, b: str) -> Hint:
         title = f"{role}'s heads are normalised otherwise ({role}_norm): A {_NORMED[a]}, B {_NORMED[b]}"
         return Hint("qk-norm", title, evidence)
     return Hint("fused-layout", f"The rows of the fused qkv are cut {a} in A, {b} in B", evidence)
+
+
+def given_turned(scene: Scene) -> Hint | None:
+    """What enters a norm of q or k is turned by its positions on one side: it is applied after RoPE there."""
+    name = scene.record.module.rpartition(".")[2]
+    role = {"q_norm": "q", "k_norm": "k"}.get(name)
+    projected = None if role is None else scene.borrowed(f".self_attn.{role}_proj")
+    if scene.leaf != f":{INPUT}" or projected is None or scene.target.a.ndim != 4:
+        return None
+    sides = {"A": scene.target.a, "B": scene.target.b}  # [B,T,H,K]
+    for late, early in ("AB", "BA"):
+        if not _are_among(sides[early], projected, scene.limit):
+            continue
+        heads = [sides[side].swapaxes(1, 2) for side in (early, late)]  # [B,H,T,K]
+        turn = rotation_of(heads[0], heads[1], scene.limit, scene.unit, rotated_sizes(scene, heads[0].shape[-1]))
+        if turn is not None and np.abs(turn.frequencies).max() > _TURNS:
+            title = f"{name} is applied after RoPE in {late}, before it in {early}"
+            evidence = f"what it is given in {late} is what {role}_proj made, as {early} gives it, turned by positions."
+            return Hint("qk-norm", title, evidence)
+    return None
+
+
+def _are_among(heads: Numbers, projected: Numbers, limit: float) -> bool:
+    """Whether each token's heads [B,T,H,K] are some of what was projected for it [B,T,D], as they are."""
+    rows = projected.reshape(-1, projected.shape[-1])
+    own = heads.reshape(heads.shape[0] * heads.shape[1], -1)
+    if len(rows) != len(own):
+        return False
+    for row, values in zip(rows, own, strict=True):
+        known = np.sort(row)
+        at = np.searchsorted(known, values).clip(1, len(known) - 1)
+        apart = np.minimum(np.abs(known[at] - values), np.abs(known[at - 1] - values))
+        if float(apart.max()) > limit * float(np.abs(row).max()):
+            return False
+    return True
 
 
 def normed_late(scene: Scene) -> Hint | None:
