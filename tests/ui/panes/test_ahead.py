@@ -39,6 +39,7 @@ async def until_shown(it: Driven, pane: AttentionPane, site: str) -> None:
 async def test_a_plane_whose_checks_come_late_is_not_taken_for_that_of_another_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(AttentionPane, "reads_ahead", False)
     async with finished() as it:
         pane, trace = it.screen.query_one(AttentionPane), it.state.trace
         queries = [record for record in trace.records if record.role == "q"]
@@ -56,7 +57,6 @@ async def test_a_plane_whose_checks_come_late_is_not_taken_for_that_of_another_c
 
         monkeypatch.setattr(pane_module, "check_attention", check_late)
         monkeypatch.setattr(pane_module, "read_plane", read_late)
-        monkeypatch.setattr(AttentionPane, "reads_ahead", False)
         steps = it.screen.parts.steps
         steps.to(queries[0].index)
         await until_shown(it, pane, queries[0].module)
@@ -77,7 +77,8 @@ async def test_a_plane_whose_checks_come_late_is_not_taken_for_that_of_another_c
         assert pane.call.site == queries[1].module
 
 
-async def test_a_plane_that_was_seen_or_lies_ahead_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_plane_that_was_seen_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AttentionPane, "reads_ahead", False)
     async with finished() as it:
         pane, steps, read = it.screen.query_one(AttentionPane), it.screen.parts.steps, list[int]()
 
@@ -99,3 +100,24 @@ async def test_a_plane_that_was_seen_or_lies_ahead_is_not_read_again(monkeypatch
         pane.next_kind()
         await it.settle()
         assert read == [last, first]
+
+
+async def test_the_calls_around_are_read_once_the_keys_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with finished() as it:
+        pane, steps, read = it.screen.query_one(AttentionPane), it.screen.parts.steps, list[int]()
+        first, last = (record.index for record in it.state.trace.records if record.role == "q")
+        steps.to(first)
+        await it.settle()
+
+        def read_none(state: ScreenState, *about: object) -> str:
+            read.append(state.cursor)
+            return "none"
+
+        monkeypatch.setattr(pane_module, "read_plane", read_none)
+        pane.read_ahead((last,))
+        await it.settle()
+        steps.to(last)
+        await it.settle()
+        assert read == []
+        assert pane.call is not None
+        assert pane.call.query.index == last
