@@ -11,7 +11,8 @@ from torch import nn
 
 from tests.tracer.models import prompt, tiny_llama4
 from tests.tracer.tiers import differences, recorded
-from tracetui.tracer.call import record_call
+from tracetui.recording.keep import Keep
+from tracetui.tracer.call import record_call, record_module
 from tracetui.tracer.capture import alias as capture
 from tracetui.tracer.capture.values import TorchValue
 
@@ -66,6 +67,13 @@ def test_what_is_written_past_a_tensor_s_version_is_recorded_too(
     np.testing.assert_array_equal(trace["second"], 2 * trace["first"])
     with torch.no_grad():
         np.testing.assert_array_equal(trace["output"], model(x).numpy())
+
+
+def test_a_tensor_that_was_given_other_memory_has_statistics_of_its_own() -> None:
+    model, x = BetweenModules(_by_other_data), torch.randn(2, 3, 4)
+    trace = record_module(model, (x,), {}, Keep(everything=False))
+    first, second = (trace.value(trace.records[index]).statistics().l2 for index in (0, 1))
+    assert second == pytest.approx(2 * first)
 
 
 def test_a_tensor_that_is_only_read_by_numpy_is_one_and_the_same() -> None:

@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP
 from tests.models.hf_files import saved
 from tests.models.quantised.folders import with_weights
 from tracetui.analysis.quantised.damage import Reference
-from tracetui.errors import Cancelled
+from tracetui.errors import Cancelled, InputError
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.recording.record import layer_path
@@ -95,6 +95,22 @@ def test_swaps_run_alone_where_rows_would_not_do(
     swapped = Swapped(folder(family), tokens, dtype=dtype)
     assert swapped.together() == swapped.alone()
     assert max(swapped.rows) == len(tokens)
+
+
+def test_no_more_rows_run_than_there_is_memory_for(
+    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped = Swapped(folder("llama"), [IDS])
+    plan = swapped.model.engine.plan
+
+    def plan_two(tokens: int, rows: int, *more: Any) -> Any:
+        if rows > 2:
+            raise InputError("no room")
+        return plan(tokens, rows, *more)
+
+    monkeypatch.setattr(swapped.model.engine, "plan", plan_two)
+    assert swapped.together() == pytest.approx(swapped.alone(), rel=1e-3)
+    assert max(swapped.rows) == 2
 
 
 def test_rows_that_influence_one_another_are_noticed(

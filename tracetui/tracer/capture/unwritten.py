@@ -1,7 +1,8 @@
 """Whether a tensor holds what it held when it was captured.
 
 A write through `.data`, or into numpy's view of a tensor, leaves its version as it is. But what a record shares is
-copied before it is written to, so that the tensor lies elsewhere afterwards.
+copied before it is written to, so that the tensor lies elsewhere afterwards. Where statistics alone are kept nothing is
+shared, and only a tensor that was given other memory is known for another.
 """
 
 from __future__ import annotations
