@@ -13,7 +13,7 @@ from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.rounding.tolerance import Limits
 from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.analysis.mapping.rules import Rules
-from tracetui.analysis.prediction import next_tokens
+from tracetui.analysis.prediction import next_tokens, scores_of_tokens
 from tracetui.debugger.fault import ModelError
 from tracetui.debugger.session import Event, Fired, Preparing, Tallied
 from tracetui.errors import Cancelled, InputError, RunError, TracetuiError, in_words
@@ -207,8 +207,7 @@ def _counted(trace: Trace) -> str:
 def _predictions(trace: Trace, row: int) -> Iterator[str]:
     """The likeliest next tokens of one row, under a line that says which where there are several."""
     predictions = next_tokens(trace, _PREDICTIONS, row)
-    logits = trace.find("logits")
-    if not predictions and logits is not None and len(logits.shape) == 3:
+    if not predictions and scores_of_tokens(trace) is not None:
         yield f"  row {row}: every logit is NaN, so that no next token is likelier than another"
     if predictions and len(trace.tokens) > 1:
         yield f"row {row} of 0–{len(trace.tokens) - 1}, {len(trace.tokens[row])} tokens: {_shown(trace.tokens[row])}"

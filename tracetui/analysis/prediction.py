@@ -7,9 +7,13 @@ from itertools import count
 
 import numpy as np
 
+from tracetui.recording.outline import with_depth
 from tracetui.recording.record import Record, Token, when
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
+
+_EMBEDDING = "Embedding"
+"""In the name of a class whose weight is a table of tokens or positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,30 @@ def probabilities(trace: Trace, batch: int = 0, position: int = -1) -> Array | N
     return None if logits is None else _shares(logits)
 
 
+def scores_of_tokens(trace: Trace, pass_: int = 0) -> Record | None:
+    """The record [B,T,V] with a score for every token of the vocabulary; None where a pass has none.
+
+    A model of one's own may return a bare tensor. It is taken for that where it has a number for each row of a table
+    of embeddings, and other ones than these are wide.
+    """
+    record = trace.find(f"logits{when(pass_)}")
+    if record is not None:
+        return record if len(record.shape) == 3 and record.shape[-1] else None
+    returned = trace.find(f"output{when(pass_)}")
+    return returned if returned is not None and _is_wide_as_vocabulary(trace, returned) else None
+
+
+def _is_wide_as_vocabulary(trace: Trace, returned: Record) -> bool:
+    tables = [
+        shape for _, module in with_depth(trace.outline) for _, shape in module.weights if _EMBEDDING in module.kind
+    ]
+    wide = len(returned.shape) == 3 and returned.shape[-1]
+    return bool(wide) and any(len(shape) == 2 and shape[0] == wide != shape[1] for shape in tables)
+
+
 def _logits(trace: Trace, batch: int, position: int) -> Array | None:
-    prompt = trace.find("logits")
-    if prompt is None or len(prompt.shape) != 3 or not prompt.shape[-1]:
+    prompt = scores_of_tokens(trace)
+    if prompt is None:
         return None
     record, place = _place(trace, prompt, batch, position)
     return trace.value(record).read((batch, place)).astype(np.float64)  # [V]
@@ -84,7 +109,7 @@ def _place(trace: Trace, prompt: Record, batch: int, position: int) -> tuple[Rec
     later = min(_later_passes(trace), len(trace.tokens[batch]) - prompt_length) if batch < len(trace.tokens) else 0
     place = prompt_length + later + position if position < 0 else position
     if prompt_length <= place < prompt_length + later:
-        record = trace.find(f"logits{when(place - prompt_length + 1)}")
+        record = scores_of_tokens(trace, place - prompt_length + 1)
         assert record is not None
         return record, 0
     # A model that computes the last position's logits alone gives a row of one.
@@ -97,4 +122,4 @@ def _place(trace: Trace, prompt: Record, batch: int, position: int) -> tuple[Rec
 
 def _later_passes(trace: Trace) -> int:
     """How many passes after the first have logits; they come one after another."""
-    return next(pass_ for pass_ in count() if trace.find(f"logits{when(pass_ + 1)}") is None)
+    return next(pass_ for pass_ in count() if scores_of_tokens(trace, pass_ + 1) is None)

@@ -10,10 +10,9 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tracetui.analysis.prediction import Prediction, last_position, next_tokens
+from tracetui.analysis.prediction import Prediction, last_position, next_tokens, scores_of_tokens
 from tracetui.debugger.labels import row_name
 from tracetui.debugger.state import ScreenState
-from tracetui.recording.record import when
 from tracetui.recording.trace import Trace, is_reassuring
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number, token_text, visible
@@ -28,6 +27,7 @@ from tracetui.views.tokens import token_in
 
 _MOST = 100
 _LATER = "The next tokens appear here when the run is at its end."
+_NO_SCORES = "What this model returned is not known to be a score for every token, so that no next token is told."
 _ALL_NAN = "Every logit here is NaN: no token is likelier than another. ! tells which record made the first NaN."
 _NOT_KEPT = "The logits were not kept, only their statistics (--keep, --values)."
 
@@ -105,7 +105,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
             for part in wrap(visible(note), max(8, width - 2))
         ]
         if not self._found.predictions:
-            absence = _NOT_KEPT if not self._found.kept else _ALL_NAN if self._found.read else _LATER
+            absence = _NOT_KEPT if not self._found.kept else self._reason
             words = wrap(absence, max(8, width - 4))
             return [*notes, blank(width), *(line([(f"  {part}", inks.quiet)], width) for part in words)]
         room = max(2, height - len(notes) - 1)
@@ -115,9 +115,19 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         head = line([(self._position(), inks.text), (cache and f"   {cache}", inks.quiet)], width)
         return [*notes, head, *([*blank(1), *row, *blank(1)] for row in table)]
 
+    @property
+    def _reason(self) -> str:
+        """Why there is no next token."""
+        trace = self.state.trace
+        if self._found.read:
+            return _ALL_NAN
+        is_over = bool(trace.records) and trace.complete and trace.records[-1].index < self.state.frontier
+        return _NO_SCORES if is_over and scores_of_tokens(trace) is None else _LATER
+
     def _notes(self) -> tuple[str, ...]:
         notes = tuple(note for note in self.state.trace.run.notes or self.state.notes if not is_reassuring(note))
-        if any(not prediction.token.bytes for prediction in self._found.predictions):
+        is_named = self.state.trace.find("logits") is not None
+        if is_named and any(not prediction.token.bytes for prediction in self._found.predictions):
             return (*notes, "#id: that token is not in the tokenizer in use")
         return notes
 
@@ -143,7 +153,7 @@ def _position(state: ScreenState) -> int:
 
 
 def _has_logits(state: ScreenState, pass_: int) -> bool:
-    record = state.trace.find(f"logits{when(pass_)}")
+    record = scores_of_tokens(state.trace, pass_)
     return record is not None and record.index < state.frontier
 
 
