@@ -29,6 +29,7 @@ from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.models.weights.sampled_prints import SampledPrints
 from tracetui.models.weights.streaming import Weights
+from tracetui.native import library
 from tracetui.native.statistics import first_not_finite
 from tracetui.recipe import Generation
 from tracetui.recording.trace import RunInfo, Trace
@@ -352,20 +353,35 @@ def test_what_is_not_finite_and_goes_nowhere_is_told_with_its_weights(
     assert [weight.first for weight in later[0].bad_weights["bad"]] == [(2, 1)]
 
 
-def test_where_nobody_waits_all_is_looked_at_together_when_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[int] = []
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows were gone through for NaN, look by look."""
+    counts: list[int] = []
 
     def counted(rows: Any) -> int | None:
-        looks.append(len(rows) // 3)
+        counts.append(len(rows) // 3)
         return first_not_finite(rows)
 
     monkeypatch.setattr("tracetui.tracer.capture.finite_look.first_not_finite", counted)
+    return counts
+
+
+def test_where_nobody_waits_all_is_looked_at_together_when_somebody_asks(looks: list[int]) -> None:
     trace = record_module(tiny_llama(), (), {"input_ids": prompt(), "use_cache": False}, stops=DEFAULT_STOPS)
     # The first and the last row of the logits.
     assert looks == [2]
     assert len(trace) > 40
     assert len(looks) == 2
     assert looks[1] > 40
+
+
+def test_where_statistics_are_asked_for_nothing_is_gone_through_once_more(looks: list[int]) -> None:
+    if library.library() is None:
+        pytest.skip("this installation has no compiled code")
+    trace = record_module(tiny_llama(), (), {"input_ids": prompt(), "use_cache": False}, stops=DEFAULT_STOPS)
+    looks.clear()
+    assert len(trace.all_statistics()) > 40
+    assert not looks
 
 
 def test_whether_weights_were_changed_is_asked_once_and_of_what_is_not_finite_alone(

@@ -81,6 +81,10 @@ class Snapshots:
             self._make_values()
         return self._values
 
+    def has_made(self, count: int) -> bool:
+        """Whether the values of the first so many are made already."""
+        return len(self._values) >= count
+
     @property
     def captured(self) -> Sequence[torch.Tensor]:
         """By their numbers, what was captured; it may need gradients still."""
