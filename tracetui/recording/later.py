@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import Any, TypeVar, overload
 
+from tracetui.errors import RunError
+
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 
 class Once:
-    """Work that is done when it is first asked for, on whatever thread; others wait for it."""
+    """Work that is done when it is first asked for, on whatever thread; others wait for it.
+
+    Broken off, by an error or by Ctrl-C, it isn't begun again, and nobody takes what there is of it for all of it.
+    """
 
     def __init__(self, work: Callable[[], object]) -> None:
         self._work: Callable[[], object] | None = work
@@ -22,8 +27,16 @@ class Once:
             return
         with self._lock:
             if (work := self._work) is not None:
-                work()
+                try:
+                    work()
+                except BaseException:
+                    self._work = _broken_off
+                    raise
                 self._work = None
+
+
+def _broken_off() -> None:
+    raise RunError("the trace was broken off when it was first looked into, and isn't whole: record the call again")
 
 
 class LaterSequence(Sequence[Item]):
