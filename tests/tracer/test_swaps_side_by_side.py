@@ -87,7 +87,12 @@ def test_rows_of_one_run_move_the_logits_as_each_swap_does_alone(
 
 @pytest.mark.parametrize(
     ("family", "tokens", "dtype"),
-    [("gptj", [IDS], "float32"), ("llama", [IDS, IDS[::-1]], "float32"), ("llama", [IDS], "bfloat16")],
+    [
+        ("gptj", [IDS], "float32"),
+        ("llama", [IDS, IDS[::-1]], "float32"),
+        ("llama", [IDS], "bfloat16"),
+        ("llama", [IDS], "float16"),
+    ],
 )
 def test_swaps_run_alone_where_rows_would_not_do(
     folder: Callable[[str], Path], family: str, tokens: list[list[int]], dtype: str

@@ -146,3 +146,12 @@ async def test_each_token_has_its_norm_and_the_massive_one_stands_out() -> None:
         assert figure(float(np.linalg.norm(values[1])), 8).strip() in it.text()
         await it.press("g", "G")
         assert figure(float(np.linalg.norm(values[-1])), 8).strip() in it.text()
+
+
+async def test_the_row_of_the_token_that_is_looked_at_is_gone_to() -> None:
+    async with at("model.layers.2") as it:
+        await it.press(">", ">", ">")
+        grid = it.top.query_one(ValueGrid)
+        assert grid.cell[0] == it.top.state.token > 0
+        await it.press("<")
+        assert grid.cell[0] == it.top.state.token
