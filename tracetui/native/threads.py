@@ -27,15 +27,16 @@ Work = Callable[[int, int, int, int], object]
 
 def run_in_parts(work: Work, counts: Sequence[int]) -> None:
     """Have work done on as many threads as are worth it; counts: how many elements each row has."""
-    whole, most = len(counts), min(usable_threads(), sum(counts) // _LEAST)
-    if most < 2:
+    whole, most = len(counts), sum(counts) // _LEAST
+    # Of few numbers nobody is asked how many threads there are.
+    if most < 2 or (usable := usable_threads()) < 2:
         work(0, whole, 0, 1)
         return
     if (parallel := _torchs_openmp()) != 0:
         # As many as torch itself takes: those that were left out would have to be started anew for its next kernel.
-        work(0, whole, parallel, usable_threads())
+        work(0, whole, parallel, usable)
         return
-    (first, end), *others = _parts(counts, most)
+    (first, end), *others = _parts(counts, min(usable, most))
     threads = [Thread(target=work, args=(*part, 0, 1)) for part in others]
     for thread in threads:
         thread.start()
