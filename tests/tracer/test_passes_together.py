@@ -185,3 +185,19 @@ def test_what_a_run_held_is_freed_with_its_name(monkeypatch: pytest.MonkeyPatch)
 def test_values_know_that_they_are_finite() -> None:
     trace, _ = run(engine(), later=True)
     assert all(value.finite for value in trace.values if isinstance(value, TorchValue))
+
+
+def test_runs_follow_the_plans_of_the_first_whose_weights_stood_in_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    write = _PassPlan._write
+
+    def counted(self: _PassPlan, *about: Any) -> None:
+        written.append(about[2])
+        write(self, *about)
+
+    monkeypatch.setattr(_PassPlan, "_write", counted)
+    made = engine()
+    recordings = [run(made, later=True) for _ in range(3)]
+    assert written == [*range(2, 7), *range(2, 7), *range(7)]
+    assert not [each for again in recordings[1:] for each in differences(recordings[0], again)]
+    assert all(record.provenance for record in recordings[2][0].records if record.site.endswith("_proj"))

@@ -160,6 +160,10 @@ class Weights:
         """Whether any of a module's parameters isn't there."""
         return any(slot.look(module) is slot.placeholder for slot in self._whole.get(module, ()))
 
+    def are_placed(self, modules: Iterable[nn.Module]) -> bool:
+        """Whether nothing has to be put in place before any of these modules runs."""
+        return not any(self.lacks(module) for module in modules if self.needed_by(module))
+
     def of_expert(self, module: nn.Module, expert: int, making: Making) -> ExpertWeights | None:
         """One expert's parameters; None for a module whose experts aren't made one by one."""
         return self._experts.read(module, expert, making) if module in self._experts else None

@@ -39,7 +39,7 @@ class FiniteLook:
 
     def _are_plainly_finite(self, snapshots: Snapshots, numbers: range) -> bool:
         """Whether compiled code sees at once that all of these are, so that no value need be made."""
-        if self.not_finite:
+        if self.not_finite or snapshots.are_on_a_device:
             return False
         rows = rows_of(snapshots.captured[numbers.start :])
         if rows is None or first_not_finite(rows) != len(rows) // 3:

@@ -15,6 +15,7 @@ from tracetui.models.ranks.local import with_local
 
 _MOST_NESTED = 16
 """Containers in containers that are looked into."""
+_PARTED = (Mapping, list, tuple, set, frozenset)
 _Place = tuple[Hashable, ...]
 """The key of an item in each of the containers around it, outermost first."""
 
@@ -53,6 +54,15 @@ def unseen(output: Any) -> str:
 def holds_tensors_alone(output: Any) -> bool:
     """Whether an output is a mapping of tensors, as most models' own is where they keep no cache."""
     return isinstance(output, Mapping) and all(each is None or type(each) is torch.Tensor for each in output.values())
+
+
+def kinds_in(output: Any) -> tuple[type, ...] | None:
+    """The classes of a mapping and of what is in it; None of what is none, or has containers in it."""
+    if not isinstance(output, Mapping):
+        return None
+    kinds = [type(each) for each in output.values()]
+    parted = any(issubclass(kind, _PARTED) or is_dataclass(kind) for kind in kinds)
+    return None if parted else (type(output), *kinds)
 
 
 def _logits(output: Any) -> torch.Tensor | None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,8 @@ Floats = npt.NDArray[np.floating]
 
 _KINDS = {getattr(torch, name): kind for name, kind in KINDS.items()}
 _WHOLE_NUMBERS = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
+_DTYPE, _IS_NESTED, _IS_CONTIGUOUS = attrgetter("dtype"), attrgetter("is_nested"), torch.Tensor.is_contiguous
+_ADDRESS, _COUNT = torch.Tensor.const_data_ptr, torch.Tensor.numel  # type: ignore[attr-defined]
 _SUMMED = frozenset(_KINDS)
 """Dtypes in which a finite sum proves that all elements are finite."""
 _RUN = 1024
@@ -72,20 +76,27 @@ def floats_in(tensor: torch.Tensor) -> tuple[int, int, int] | None:
     return tensor.const_data_ptr(), tensor.numel(), kind  # type: ignore[attr-defined]
 
 
-def rows_of(tensors: Iterable[torch.Tensor]) -> array[int] | None:
-    """Where the floats of these tensors lie, beside those that hold none; None if compiled code can't read all."""
-    places: list[int] = []
-    for tensor in tensors:
-        if tensor.is_nested or not tensor.is_cpu:
+def rows_of(tensors: Sequence[torch.Tensor]) -> array[int] | None:
+    """Where the floats of tensors of the processor lie, whatever their signs; None if compiled code can't read all.
+
+    Whole lists are asked, so that hardly a step is the interpreter's.
+    """
+    known = [*map(_KINDS.get, map(_DTYPE, tensors))]
+    kinds = [kind for kind in known if kind is not None]
+    if len(kinds) < len(known):
+        others = [each for each, kind in zip(tensors, known, strict=True) if kind is None]
+        if any(each.dtype not in _WHOLE_NUMBERS or each.is_nested or each.is_meta for each in others):
             return None
-        kind = _KINDS.get(tensor.dtype)
-        if kind is not None and tensor.is_contiguous() and not tensor.is_neg():
-            places += tensor.const_data_ptr(), tensor.numel(), kind  # type: ignore[attr-defined]
-        elif kind is not None and (row := floats_in(tensor)) is not None:
-            places += row
-        elif tensor.dtype not in _WHOLE_NUMBERS:
-            return None
-    return array("q", places)
+        tensors = [each for each, kind in zip(tensors, known, strict=True) if kind is not None]
+    if any(map(_IS_NESTED, tensors)) or not all(map(_IS_CONTIGUOUS, tensors)):
+        rows = [None if each.is_nested else floats_in(each) for each in tensors]
+        return None if None in rows else array("q", chain.from_iterable(filter(None, rows)))
+    places = array("q", bytes(3 * 8 * len(tensors)))
+    places[0::3] = array("q", [*map(_ADDRESS, tensors)])
+    places[1::3] = array("q", [*map(_COUNT, tensors)])
+    places[2::3] = array("q", kinds)
+    # What has no memory, as on the device meta, has no address.
+    return None if 0 in places[0::3] else places
 
 
 def _by_native(tensor: torch.Tensor) -> Statistics | None:

@@ -197,7 +197,12 @@ class Chooser:
 
     def choose(self, logits: torch.Tensor) -> torch.Tensor:
         """The ids [B] for logits [B,V]. A NaN is never chosen."""
-        logits = logits.float().cpu().nan_to_num(nan=-torch.inf, posinf=torch.finfo(torch.float32).max)  # [B,V]
+        logits = logits.float().cpu()  # [B,V]
+        if not self._wanted.sampled:
+            largest, ids = logits.max(dim=-1)  # [B] [B]
+            if largest.isfinite().all():
+                return ids
+        logits = logits.nan_to_num(nan=-torch.inf, posinf=torch.finfo(torch.float32).max)  # [B,V]
         if not self._wanted.sampled:
             return logits.argmax(dim=-1)
         probabilities = _allowed(logits, self._wanted).softmax(dim=-1)  # [B,V]

@@ -53,7 +53,7 @@ class ModelHooks:
             known = self._known or known_model(self._model)
             modules, watchable = known.modules, known.once(WatchedSites)
             stack.enter_context(self._recording.ready(known, watchable, modules))
-            sites = self._sites = self._recording.sites(watchable, modules)
+            sites = self._sites = self._recording.sites(known, watchable, modules)
             if LayersAloneObserver.is_enough(watched):
                 self._observer = bare = LayersAloneObserver(self._recording, watched)
                 sites = self._sites = bare.sites(sites, modules)

@@ -93,6 +93,21 @@ class WatchedSites:
         return part
 
 
+class PlacedSites:
+    """Of a model all of whose weights stand in it: the same in each watch while these come from the same places."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._made: tuple[Mapping[str, str], Mapping[str, ModuleSite]] = ({}, {})
+
+    def of(self, sites: Mapping[str, ModuleSite], provenance: Mapping[str, str]) -> Mapping[str, ModuleSite]:
+        """The sites by their paths, with where each module's own weights came from."""
+        known, made = self._made
+        if known != provenance or made.keys() != sites.keys():
+            made = {path: replace(site, provenance=provenance[path]) for path, site in sites.items()}
+            self._made = (provenance, made)
+        return made
+
+
 def _stands_in(module: nn.Module) -> bool:
     """Whether a module stands where another one isn't, and computes nothing."""
     return isinstance(module, PassThrough | RecordedLayer) or is_elsewhere(module)

@@ -12,7 +12,7 @@ from torch import nn
 
 from tracetui.recording.value import Value
 from tracetui.text import visible
-from tracetui.tracer.capture.outputs import holds_tensors_alone, tensors_in, unseen, with_others
+from tracetui.tracer.capture.outputs import holds_tensors_alone, kinds_in, tensors_in, unseen, with_others
 from tracetui.tracer.capture.readable import is_readable, left_out
 from tracetui.tracer.capture.values import is_finite_value
 from tracetui.tracer.hooks.bad_weights import bad_weights, with_kinds
@@ -41,6 +41,8 @@ class ModuleWatch:
         self.residual = ResidualStream()
         self._experts = experts
         self._lens = lens
+        self._seen_whole: set[tuple[type, ...]] = set()
+        """The kinds of outputs, and of what is in them, of which nothing was left out."""
         self._thread = get_ident()
         """Of the calls to watch: a model may call parts of itself in others, and another thread the same model."""
 
@@ -92,9 +94,12 @@ class ModuleWatch:
             return [output]
         if type(output) is tuple and all(each is None or type(each) is torch.Tensor for each in output):
             return [each for each in output if each is not None]
-        if not holds_tensors_alone(output) and (left := unseen(output)):
-            name = site.path or output_name(output)
-            self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
+        if (kinds := kinds_in(output)) is None or kinds not in self._seen_whole:
+            if not holds_tensors_alone(output) and (left := unseen(output)):
+                name = site.path or output_name(output)
+                self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
+            elif kinds is not None:
+                self._seen_whole.add(kinds)
         return [self._recorder.local(each) for each in tensors_in(output, whole=bool(site.path))]
 
     def begin(self, site: ModuleSite, given: Sequence[torch.Tensor], states_first: bool, at: float) -> None:

@@ -17,7 +17,7 @@ from tracetui.tracer.attention.overhearing import Overhearing
 from tracetui.tracer.hooks.attention import AttentionWatch
 from tracetui.tracer.hooks.bad_weights import OwnWeights
 from tracetui.tracer.hooks.experts import ExpertWatch
-from tracetui.tracer.hooks.module_site import Begin, End, ModuleSite, WatchedSites
+from tracetui.tracer.hooks.module_site import Begin, End, ModuleSite, PlacedSites, WatchedSites
 from tracetui.tracer.hooks.module_watch import ModuleWatch
 from tracetui.tracer.hooks.pass_context import Pass, weights_there
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
@@ -73,12 +73,19 @@ class RecordingObserver:
             self._pass.recorder.examine = None
             self._pass.recorder.store.copies.let_go()
 
-    def sites(self, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Mapping[str, ModuleSite]:
+    def sites(
+        self, known: KnownModel, watched: WatchedSites, modules: Mapping[str, nn.Module]
+    ) -> Mapping[str, ModuleSite]:
         """What is watched, by its path, with what is decided about it for this watch."""
+        weights = self._pass.weights
         plain = not (watched.may_have_experts or watched.attend_themselves or watched.recur)
-        if plain and self._pass.weights is None:
+        if plain and weights is None:
             self.decides_nothing = True
             return watched.sites
+        if plain and weights is not None and self._all_stay and weights.are_placed(modules.values()):
+            self.decides_nothing = True
+            provenance = {path: weights.provenance(modules[path]) for path in watched.sites}
+            return known.once(PlacedSites).of(watched.sites, provenance)
         inner = set(_inside_experts(modules)) if watched.may_have_experts else ()
         outer = (path for path in watched.sites if path not in inner)
         return {path: self._site(watched.sites[path], watched, modules[path]) for path in outer}
