@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracetui.analysis.mapping.layouts import Layout
+from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.mapping.layouts import Layout, layouts
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, is_kept
@@ -22,6 +23,12 @@ def alike(a: Array, b: Array) -> bool:
         return False
     size = float(np.linalg.norm(other))
     return bool(size > 0 and np.linalg.norm(one - other) <= _ALIKE * size)
+
+
+def same_values(one: Named, other: Named, a: Trace, b: Trace) -> bool:
+    """Whether two records of A and B, as they are laid out, hold the same numbers in some order of their axes."""
+    x, y = numbers(a, one.record, one.layout), numbers(b, other.record, other.layout)
+    return x is not None and y is not None and any(alike(x, way.apply(y)) for way in layouts(x.shape, y.shape))
 
 
 def numbers(trace: Trace, record: Record, layout: Layout) -> Array | None:

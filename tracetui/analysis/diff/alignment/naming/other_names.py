@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from tracetui.analysis.diff.alignment.fused import split_fused
-from tracetui.analysis.diff.alignment.likeness import alike, numbers
+from tracetui.analysis.diff.alignment.likeness import alike, numbers, same_values
 from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.diff.alignment.naming.norm_inputs import through_norm_inputs
 from tracetui.analysis.mapping.families import common_name
 from tracetui.analysis.mapping.layouts import SAME, layouts
 from tracetui.analysis.mapping.names import aliases
@@ -37,6 +38,7 @@ def through_other_names(
     yield from _aliases(rest_a, rest_b, side_b)
     yield from _returned(rest_a, rest_b)
     yield from _of_older_families(rest_a, rest_b, a, b)
+    yield from through_norm_inputs(rest_a, rest_b, a, b)
 
 
 def _aliases(
@@ -75,7 +77,7 @@ def _of_older_families(
     split_fused(side_b, side_a, b, a)
     found = [(named, side_b[there]) for site, named in side_a.items() if (there := _there(site, side_b))]
     pairs = [(one, other) for one, other in found if not (one.naming and other.naming)]
-    places = {_place(one) for one, other in pairs if _fit(one, other) and _alike(one, other, a, b)}
+    places = {_place(one) for one, other in pairs if _fit(one, other) and same_values(one, other, a, b)}
     for one, other in pairs:
         if _fit(one, other) and (_place(one) in places or not _may_differ(one, other, a, b)):
             yield _own(one, other), _own(other, one)
@@ -98,11 +100,6 @@ def _there(site: str, side: Mapping[str, Named]) -> str:
 def _place(named: Named) -> str:
     site = plain_site(named.site)
     return site.removeprefix(f"model.layers.{layer_of(site)}")
-
-
-def _alike(one: Named, other: Named, a: Trace, b: Trace) -> bool:
-    x, y = numbers(a, one.record, one.layout), numbers(b, other.record, other.layout)
-    return x is not None and y is not None and any(alike(x, way.apply(y)) for way in layouts(x.shape, y.shape))
 
 
 def _may_differ(one: Named, other: Named, a: Trace, b: Trace) -> bool:
