@@ -121,6 +121,8 @@ def diff(arguments: Namespace) -> int:
     from tracetui.views.diff.as_json import diff_json
     from tracetui.views.diff.report import diff_lines
 
+    if arguments.print_map and (arguments.json or arguments.tui or arguments.noise):
+        raise InputError("--print-map: prints a map and no more, so not with --json, --tui or --noise")
     rules, limits = _comparing(arguments)
     a, b = (open_run(recording_path(path)) for path in (arguments.a, arguments.b))
     names = (arguments.a, arguments.b)
@@ -129,6 +131,11 @@ def diff(arguments: Namespace) -> int:
 
         return diff_screen(arguments, a, b, rules, limits)
     report = told_report(a, b, rules, limits, arguments.fuzzy)
+    if arguments.print_map:
+        from tracetui.analysis.mapping.written import map_lines
+
+        print(*map_lines(report.proposals), sep="\n")
+        return 0 if report.comparison.same else 1
     noise = None if not arguments.noise else _noise(report, names, arguments.model)
     for line in diff_json(report, noise) if arguments.json else diff_lines(report, names, arguments.all, noise=noise):
         print(line)

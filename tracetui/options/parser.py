@@ -136,6 +136,9 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="every site that differs or isn't compared by name, not the first ones only"
     )
+    parser.add_argument(
+        "--print-map", action="store_true", help="print the names that may mean the same as a map for --map, no more"
+    )
 
 
 def _add_quantised(parser: argparse.ArgumentParser, only: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from tests.analysis.diff.made import trace_of
 from tracetui.analysis.diff.report import report
+from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.analysis.mapping.rules import Rules, read_rules
+from tracetui.analysis.mapping.written import map_lines
 from tracetui.errors import InputError
 from tracetui.views.diff.report import diff_lines
 
@@ -145,3 +148,33 @@ def test_tables_that_fit_nothing_are_named(tmp_path: Path) -> None:
     alone = report(a, b, read(tmp_path, right.replace("blk", "block")))
     assert alone.unfit == ("block{n}/Q: no tensor of A's has such a name",)
     assert "map        block{n}/Q: no tensor of A's has such a name" in list(diff_lines(alone, ("a", "b")))
+
+
+def test_proposed_names_are_written_as_a_map_of_all_layers(tmp_path: Path) -> None:
+    """What is printed is read again, and says of every layer what was proposed for each."""
+    rng = np.random.default_rng(0)
+    inside = {"self_attn.q_proj": "Q", "mlp": "ff_out"}
+    arrays = {(n, name): rng.normal(size=(1, 5, 8)) for n in range(3) for name in inside}
+    a = trace_of({f"blk{n}/{inside[name]}": array for (n, name), array in arrays.items()} | {"odd 7": np.ones(3)})
+    b = trace_of({f"model.layers.{n}.{name}": array for (n, name), array in arrays.items()} | {"odd_7": np.ones(3)})
+    text = "\n".join(map_lines(report(a, b).proposals))
+    assert text.count("[[site]]") == 3
+    assert "[[site]]  # the same norm, mean and extremes in 3 of 3" in text
+    assert 'a = "blk{n}/Q"\nb = "model.layers.{n}.self_attn.q_proj"' in text
+    assert 'a = "odd 7"\nb = "odd_7"' in text
+    found = report(a, b, read(tmp_path, text))
+    assert (found.comparison.compared, found.comparison.same, found.unfit) == (7, True, ())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "table"),
+    [
+        ("b1/ff1", "model.layers.1.mlp.up_proj", ("b1/ff1", "model.layers.1.mlp.up_proj")),  # which of the two?
+        ("l2/e5/w", "model.layers.2.mlp.experts.5.w", ("l{n}/e{e}/w", "model.layers.{n}.mlp.experts.{e}.w")),
+        ("model.layers.2.mlp", "blk.2.ffn", ("model.layers.{n}.mlp", "blk.{n}.ffn")),
+        ('a"b', "c\\d", ('a"b', "c\\d")),
+    ],
+)
+def test_a_number_is_a_layers_only_where_that_is_clear(a: str, b: str, table: tuple[str, str]) -> None:
+    found = tomllib.loads("\n".join(map_lines([Proposal(a, b, "", 2.0)])))
+    assert (found["site"][0]["a"], found["site"][0]["b"]) == table

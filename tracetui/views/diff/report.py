@@ -203,7 +203,7 @@ def _proposals(report: Report, most: int | None, width: int) -> Iterator[str]:
     if not found:
         return
     yield ""
-    used = "compared because of --fuzzy" if report.fuzzy else "compared only with --fuzzy, or written in a map"
+    used = "compared because of --fuzzy" if report.fuzzy else "compared only with --fuzzy, or in a map: see --print-map"
     yield from wrapped(f"Names that may mean the same ({used})", width, "", "  ")
     for proposal in found[:most]:
         yield from _proposal(proposal, width)
