@@ -9,6 +9,9 @@ from typing import Any
 from weakref import WeakKeyDictionary, proxy
 
 from textual.app import App
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.widget import Widget
 
 LONGEST_HOLD = 0.016
 """Seconds for which the screen is not painted, at most: a slower read is painted once it is there."""
@@ -77,3 +80,21 @@ _HELD: WeakKeyDictionary[App[Any], HeldPaint] = WeakKeyDictionary()
 def held_paint(app: App[Any]) -> HeldPaint:
     """The application's own."""
     return _HELD.setdefault(app, HeldPaint(app))
+
+
+def hold_until_heard(widget: Widget) -> None:
+    """Paint nothing until a message that a widget has just posted was heard up to its screen, and what came of it."""
+    hold, (group, read) = held_paint(widget.app), ((widget, "heard"), object())
+
+    def rest(screen: DOMNode) -> None:
+        # Widgets tell the screen that they need another place when their turn comes, which is the next one.
+        get_running_loop().call_soon(screen.call_later, hold.end, group, read)
+
+    def go_up(node: DOMNode | None) -> None:
+        if node is None or isinstance(node, Screen):
+            rest(node or widget)
+        else:
+            node.call_later(go_up, node.parent)
+
+    hold.begin(group, read)
+    go_up(widget)

@@ -20,7 +20,7 @@ from tracetui.tracer.run import trace_recipe
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.edits import EditsScreen
 from tracetui.ui.panes.modules.pane import ModuleList
-from tracetui.ui.panes.tensor.summary import read
+from tracetui.ui.panes.tensor.reading import read
 
 
 def driver(*edits: str) -> tuple[Driver, FakeSession]:

@@ -19,6 +19,9 @@ from tracetui.ui.painting.ahead import DrawnAhead
 from tracetui.ui.painting.drawings import Drawing
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.attention.plane_map import PlaneMap
+from tracetui.ui.panes.tensor.pane import TensorPane
+from tracetui.ui.panes.tensor.summary import Summary
+from tracetui.ui.panes.tensor.value_grid import ValueGrid
 from tracetui.ui.widgets.canvas import Canvas, StateCanvas
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.nearby import Nearby
@@ -28,6 +31,7 @@ from tracetui.views.cells import Line
 from tracetui.views.inks import Inks
 
 FOLLOWING = (Nearby, ResidualLine, TimelineBar)
+VALUES = (Summary, ValueGrid)
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def drawn() -> Iterator[list[str]]:
     """The kinds of widgets of which lines are made."""
     names: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (*FOLLOWING, Heatmap):
+        for kind in (*FOLLOWING, *VALUES, Heatmap):
             name = "_lines" if kind is Heatmap else "lines"
             make = getattr(kind, name)
 
@@ -50,6 +54,7 @@ def drawn() -> Iterator[list[str]]:
 async def at_rest(it: Driven) -> None:
     """What the next key leads to has been read and drawn."""
     it.screen.query_one(AttentionPane)._at_rest()
+    it.screen.query_one(TensorPane)._at_rest()
     await it.settle()
     for index in beside(it.state):
         for widget in it.screen.parts.ahead._widgets():
@@ -67,6 +72,37 @@ async def test_the_next_layer_and_record_are_drawn_ahead_and_right(monkeypatch: 
                 await painted(it)
             assert names == [], command
             assert terminal.stale(monkeypatch) == [], command
+
+
+async def test_a_records_numbers_and_values_are_drawn_ahead_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with driven(prepare=dyadic.llama) as it:
+        await it.press("enter", "c", "2", "{", "down", "right")
+        terminal = Painted(it.app)
+        for command in ("record_before", "into", "previous_layer"):
+            await at_rest(it)
+            shown = it.text()
+            it.screen.refresh()
+            await painted(it)
+            assert it.text() == shown
+            with drawn() as names:
+                it.screen.action_command(command)
+                await painted(it)
+            assert names == [], command
+            assert terminal.stale(monkeypatch) == [], command
+
+
+async def test_another_cell_or_scale_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with driven(prepare=dyadic.llama) as it:
+        await it.press("enter", "c", "2", "{")
+        terminal = Painted(it.app)
+        for key, kind in (("down", "ValueGrid"), ("x", "Summary")):
+            await at_rest(it)
+            await it.press(key)
+            with drawn() as names:
+                it.screen.action_command("record_before")
+                await painted(it)
+            assert kind in names, key
+            assert terminal.stale(monkeypatch) == [], key
 
 
 async def test_a_place_that_was_left_is_shown_as_it_was_drawn() -> None:

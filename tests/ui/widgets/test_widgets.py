@@ -23,8 +23,9 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array, ArrayValue, Index
 from tracetui.ui.messages import Jump, TokenChosen
 from tracetui.ui.panes.tensor.pane import TensorPane
+from tracetui.ui.panes.tensor.reading import read
 from tracetui.ui.panes.tensor.subject import Subject
-from tracetui.ui.panes.tensor.summary import read, seconds
+from tracetui.ui.panes.tensor.summary import seconds
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
 from tracetui.ui.reader import Reply
 from tracetui.ui.theme.variables import default_variables

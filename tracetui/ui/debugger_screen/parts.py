@@ -55,7 +55,7 @@ class ScreenParts:
         self.ranks = RankActions(host, self.heard.hear)
         self.layout = WidgetLayout(panes, tree, screen.find_bar, panes.attention, screen.sizes)
         self.memory = SessionMemory(host, page, self.watches, screen.prompt_bar, self.runs, self.layout)
-        self.ahead = DrawnAhead(screen, lambda: (*screen.query(StateCanvas), panes.attention))
+        self.ahead = DrawnAhead(screen, lambda: (*screen.query(StateCanvas), panes.tensor, panes.attention))
         host.followers += (self._follow, self.heard.notices.shown, self.ahead.follow)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
         every = (*parts, self.search, panes, screen.sizes, HelpActions(host, lambda: panes.explained, keymap))

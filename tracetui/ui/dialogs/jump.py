@@ -62,7 +62,7 @@ class JumpScreen(Dialog[int | None]):
         """Have the records searched: there may be a hundred thousand."""
         self._typed = typed
         work = partial(_read, self._records, self._count, typed)
-        read_in_background(self, "jump", work, self._show, lambda: self._typed)
+        read_in_background(self, "jump", work, self._show, lambda: self._typed, holds_paint=True)
 
     def _show(self, matches: tuple[tuple[int, str], ...]) -> None:
         """The first records that have what was typed: index and key."""

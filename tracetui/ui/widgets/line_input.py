@@ -11,11 +11,14 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.text import Text
 from textual import events
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widgets import Input
 from textual.widgets.input import Selection
 
 from tracetui.text import visible
+from tracetui.ui.held_paint import hold_until_heard
 
 _STANDS_FOR_HIDDEN = "␦"
 _MARKED = 8
@@ -48,7 +51,14 @@ class LineInput(Input):
     What a paint costs is what is on view, however long the line is.
     """
 
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0))
+    """As Textual's, but that another text needs no other place: its line is as wide as its room."""
     _known = _Line("")
+
+    def watch_value(self) -> None:
+        """What is said of the line, and offered, is painted with it."""
+        if self.is_mounted:
+            hold_until_heard(self)
 
     def _on_focus(self, event: events.Focus) -> None:
         """What is selected then is shown from its beginning."""

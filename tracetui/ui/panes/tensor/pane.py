@@ -32,8 +32,9 @@ from tracetui.ui.panes.kept import Kept
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.panes.tensor.outlier_map import OutlierMap
 from tracetui.ui.panes.tensor.overview import RunOverview
+from tracetui.ui.panes.tensor.reading import Reading, read
 from tracetui.ui.panes.tensor.subject import Chunk, Subject
-from tracetui.ui.panes.tensor.summary import Reading, Summary, read
+from tracetui.ui.panes.tensor.summary import Summary
 from tracetui.ui.panes.tensor.value_grid import ORIGIN, ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
 from tracetui.ui.reader import read_in_background
@@ -140,6 +141,14 @@ class TensorPane(ReadingPane[Reading], Vertical):
         if records or chunks:
             ahead = partial(_read_ahead, state.trace, records, chunks, grid)
             read_in_background(self, "tensor, ahead", ahead, self.keep)
+
+    def draw_ahead(self, state: ScreenState) -> None:
+        """What has been read of another state."""
+        if not self.display or self.has_class("-map"):
+            return
+        if (reading := self._kept.of(state.trace, state.record)) is not None:
+            self.query_one(Summary).draw_ahead(reading)
+        self.query_one(ValueGrid).draw_ahead(self._subject(state))
 
     def keep(self, values: Sequence[Reading]) -> None:
         for reading in values:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.style import Style
 from textual.geometry import Size
 
 from tracetui.analysis.axes import describe, describe_shape, split_heads
-from tracetui.analysis.distribution.distribution import Distribution, distribution
+from tracetui.analysis.distribution.distribution import Distribution
 from tracetui.analysis.distribution.histogram import HistogramScale
-from tracetui.analysis.health.diagnosis import NearLimit, near_limit
-from tracetui.recording.record import BEFORE_EDIT, Record
+from tracetui.analysis.health.diagnosis import NearLimit
+from tracetui.recording.record import Record
 from tracetui.recording.spill import whereabouts
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import NotKeptError
 from tracetui.text import count, statistic
+from tracetui.ui.painting.drawings import Drawing, Same
+from tracetui.ui.panes.tensor.reading import Reading
 from tracetui.ui.widgets.canvas import Canvas, Patience
 from tracetui.views.cells import Line, blank, fit_end, line
 from tracetui.views.charts.histogram import histogram_lines
@@ -28,7 +29,6 @@ from tracetui.views.parts import fitted, part
 from tracetui.views.place import outlier_line
 from tracetui.views.run.ranks import odd_ranks
 
-_BINS = 128
 _NAMES = 20
 """Cells that the names of three columns take."""
 _SIDE_BY_SIDE = 76
@@ -38,33 +38,6 @@ _ROWS, _NARROW_ROWS = 4, 6
 
 
 _Entry = tuple[str, float | None]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Reading:
-    """What was computed of one record, away from the screen's thread."""
-
-    trace: Trace
-    record: Record
-    statistics: Statistics
-    distribution: Distribution | None
-    """None where the values were not kept."""
-    before: Statistics | None = None
-    """Of what stood there before an edit."""
-    near: NearLimit | None = None
-    """How near it comes to overflow, if it does."""
-
-
-def read(trace: Trace, record: Record, is_cancelled: Callable[[], bool] = lambda: False) -> Reading:
-    """Statistics and distribution over the whole tensor; of one that is cancelled they say nothing."""
-    value = trace.value(record)
-    try:
-        elements = distribution(value, _BINS, is_cancelled)
-    except NotKeptError:
-        elements = None
-    original = trace.find(replace(record, site=f"{record.site}:{BEFORE_EDIT}").key) if record.edited else None
-    before = None if original is None else trace.statistics(original)
-    return Reading(trace, record, value.statistics(), elements, before, near_limit(trace, record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +72,27 @@ class Summary(Canvas):
         self._brief = False
         self._patience = Patience(self, self._paint_without)
 
+    def drawing(self) -> Drawing | None:
+        if self._reading is None:
+            return None
+        return Drawing(Same(self._reading), (self.scale, self._brief, self.screen.size.height))
+
+    def draw_ahead(self, reading: Reading) -> None:
+        """Keep what would be drawn of another record."""
+        shown = self._trace, self._record, self._reading
+        self._trace, self._record, self._reading = reading.trace, reading.record, reading
+        try:
+            self.draw_aside()
+        finally:
+            self._trace, self._record, self._reading = shown
+
     def show_record(self, trace: Trace, record: Record) -> None:
         """Show the record's own facts and clear the last record's numbers, so that none stands beside a wrong name.
 
         Nothing is painted for a moment: the numbers mostly come at once, and a blank between two records flickers.
         """
+        if trace is not self._trace:
+            self.forget_drawings()
         self._trace, self._record, self._reading = trace, record, None
         self._patience.begin()
 
@@ -113,6 +102,8 @@ class Summary(Canvas):
 
     def show_reading(self, reading: Reading) -> None:
         """Show all of a record."""
+        if reading.trace is not self._trace:
+            self.forget_drawings()
         self._trace, self._record, self._reading = reading.trace, reading.record, reading
         self.repaint()
 

@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from tracetui.ui.messages import TokenChosen
+from tracetui.ui.painting.drawings import Drawing, Same
 from tracetui.ui.panes.kept import Kept
 from tracetui.ui.panes.tensor.subject import NO_CHUNK, NO_SUBJECT, Chunk, Subject, read_chunk
 from tracetui.ui.reader import read_in_background
@@ -61,12 +62,34 @@ class ValueGrid(Canvas, can_focus=True):
         """Another matrix; the cell stays as far as it exists, but for another prompt."""
         if subject.trace.tokens != self._subject.trace.tokens:
             self.cell = (0, 0)
+        if subject.trace is not self._subject.trace:
+            self.forget_drawings()
         self._subject, self._asked = subject, NO_CHUNK
         if (kept := self._kept.of(subject.trace, subject.of)) is not None:
             self._chunk = replace(kept, subject=subject)
         else:
             self._patience.begin()
         self._place(*self.cell)
+
+    def drawing(self) -> Drawing | None:
+        chunk, subject = self._chunk, self._subject
+        if chunk.missing or chunk.subject is not subject:
+            return None
+        labels = subject.first, Same(subject.row_labels), Same(subject.column_labels)
+        return Drawing(subject.of, (Same(chunk.numbers), self._corner, self.cell, *labels))
+
+    def draw_ahead(self, subject: Subject) -> None:
+        """Keep what would be drawn of another matrix, if it was read."""
+        kept = self._kept.of(subject.trace, subject.of)
+        if kept is None or not self.size:
+            return
+        shown = self._subject, self._chunk, self.cell, self._corner
+        self._subject, self._chunk = subject, replace(kept, subject=subject)
+        self._move_to(*self.cell)
+        try:
+            self.draw_aside()
+        finally:
+            self._subject, self._chunk, self.cell, self._corner = shown
 
     def _paint_without(self) -> None:
         if self._chunk.subject is not self._subject:
@@ -137,20 +160,23 @@ class ValueGrid(Canvas, can_focus=True):
 
     def _place(self, row: int, column: int, tell: bool = False) -> None:
         """The cell at a place within the matrix, the view moved as little as shows it."""
-        height, width = self._subject.plane.shape
         self._placed_for = self.size, self._subject
-        self.cell = (max(0, min(height - 1, row)), max(0, min(width - 1, column)))
-        rows, columns = self._room()
-        self._corner = (
-            _into_view(self._corner[0], self.cell[0], rows, height),
-            _into_view(self._corner[1], self.cell[1], columns, width),
-        )
+        self._move_to(row, column)
         if tell and (position := self._subject.position(self.cell[0])) is not None:
             self.post_message(TokenChosen(position, ORIGIN))
         self._ask()
         if self._chunk.subject is self._subject:
             self.repaint()
             self.post_message(self.CellShown())
+
+    def _move_to(self, row: int, column: int) -> None:
+        height, width = self._subject.plane.shape
+        self.cell = (max(0, min(height - 1, row)), max(0, min(width - 1, column)))
+        rows, columns = self._room()
+        self._corner = (
+            _into_view(self._corner[0], self.cell[0], rows, height),
+            _into_view(self._corner[1], self.cell[1], columns, width),
+        )
 
     def _room(self) -> tuple[int, int]:
         """Whole rows and columns that fit."""
