@@ -31,6 +31,7 @@ from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_them
 from tracetui.ui.theme.variables import default_variables
 
 INTERRUPTED = 130
+_MOST_PROBLEMS = 20
 _SIGNALS = {"SIGTERM": 143, "SIGHUP": 129, "SIGQUIT": 131}
 
 
@@ -61,7 +62,7 @@ class ThemedApp(App[int]):
         keymap = load_keymap(paths.config_dir() / "keys.toml", self._binding_ids)
         self.keymap_shown = keymap.keys
         """The keys that the user chose, by the ids of commands."""
-        self.problems = (*theme_problems, *keymap.problems)
+        self.problems = _first((*theme_problems, *keymap.problems))
         """What is wrong with the user's own themes and keys."""
         self._without_colours: tuple[LineFilter, ...] = ()
         """Made for the theme as it is; empty until it is asked for."""
@@ -182,3 +183,9 @@ class ThemedApp(App[int]):
         log = write_log("crash", error)
         where = f"; the log is in {log}" if log else ""
         self.panic(Text(visible(f"tracetui: internal error: {type(error).__name__}: {error}{where}", 2000)))
+
+
+def _first(problems: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are told: a file may have thousands."""
+    more = len(problems) - _MOST_PROBLEMS
+    return (*problems[:_MOST_PROBLEMS], f"and {more:,} more in themes and keys") if more > 0 else problems

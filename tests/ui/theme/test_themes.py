@@ -22,8 +22,9 @@ from tracetui import paths
 from tracetui.errors import InputError
 from tracetui.ui.dialogs.files.last_folder import keep_folder, last_folder
 from tracetui.ui.theme.file import ThemeFile, default_heatmap, read_theme, steady
-from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remember_theme, remembered_theme
+from tracetui.ui.theme.themes import DEFAULT_THEME, MOST_FILES, load_themes, remember_theme, remembered_theme
 from tracetui.ui.theme.variables import MEANINGS, contrast, default_variables, inks, readable
+from tracetui.ui.themed_app import ThemedApp
 from tracetui.views.palette import channels
 
 SHIPPED = ["tracetui-colourblind", "tracetui-contrast", "tracetui-dark", "tracetui-ember", "tracetui-light"]
@@ -337,6 +338,18 @@ def test_a_pipe_a_folder_and_a_dangling_link_do_not_stop_the_start() -> None:
     themes, warnings = load_themes()
     assert sorted(themes) == SHIPPED
     assert [Path(warning.split(": ")[0]).name for warning in warnings] == ["folder.toml", "gone.toml", "pipe.toml"]
+
+
+def test_of_thousands_of_themes_the_first_are_read_and_their_number_is_told() -> None:
+    folder = paths.config_dir() / "themes"
+    folder.mkdir(parents=True)
+    for number in range(MOST_FILES + 10):
+        (folder / f"{number:05}.toml").write_text("")
+    warnings = load_themes()[1]
+    assert warnings[0] == f"{folder}: holds {MOST_FILES + 10} themes; the first {MOST_FILES} by name are read"
+    assert not any(f"{MOST_FILES:05}.toml" in warning for warning in warnings)
+    assert len(ThemedApp().problems) == 21
+    assert ThemedApp().problems[-1].endswith("more in themes and keys")
 
 
 def test_a_theme_folder_that_is_a_file_is_reported() -> None:

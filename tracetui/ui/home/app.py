@@ -22,7 +22,7 @@ class HomeApp(ThemedApp):
         super().__init__()
         self.chosen: tuple[str, ...] = ()
         """The command, as it would be typed after `tracetui`; empty if nothing was chosen."""
-        problem = "\n".join(part for part in (problem, *self.problems) if part)
+        problem = " · ".join(part for part in (problem, *self.problems) if part)
         self._home = HomeScreen(readers, self._choose, problem)
 
     def get_default_screen(self) -> Screen[None]:

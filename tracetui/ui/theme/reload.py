@@ -14,6 +14,7 @@ from tracetui import paths
 from tracetui.errors import InputError
 from tracetui.ui.messages import Trouble
 from tracetui.ui.theme.file import ThemeFile, read_theme
+from tracetui.ui.theme.themes import MOST_FILES, theme_files
 
 if TYPE_CHECKING:
     from tracetui.ui.themed_app import ThemedApp
@@ -53,8 +54,7 @@ class ThemeFolder:
 
     def _now(self) -> Iterator[tuple[Path, _Stamp]]:
         try:
-            files = sorted(path for path in self._folder.iterdir() if path.suffix == ".toml")
-            for path in files:
+            for path in theme_files(self._folder)[:MOST_FILES]:
                 state = path.stat()
                 yield path, (state.st_mtime_ns, state.st_size, state.st_ino)
         except OSError:

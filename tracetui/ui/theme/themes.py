@@ -13,6 +13,8 @@ from tracetui.formats.toml import TomlError, parse_toml
 from tracetui.ui.theme.file import ThemeFile, read_theme
 
 DEFAULT_THEME = "tracetui-dark"
+MOST_FILES = 256
+"""Each is read before anything is painted."""
 _STATE_LIMIT = 64 << 10
 _THEME_LINE = re.compile(r"\s*theme\s*=")
 
@@ -25,7 +27,7 @@ def load_themes() -> tuple[dict[str, ThemeFile], list[str]]:
     themes: dict[str, ThemeFile] = {}
     warnings: list[str] = []
     for folder in (paths.themes(), paths.config_dir() / "themes"):
-        for path in _files(folder, warnings):
+        for path in _files_told(folder, warnings):
             try:
                 theme_file, unused = read_theme(path)
             except InputError as error:
@@ -36,14 +38,22 @@ def load_themes() -> tuple[dict[str, ThemeFile], list[str]]:
     return themes, warnings
 
 
-def _files(folder: Path, warnings: list[str]) -> list[Path]:
+def theme_files(folder: Path) -> list[Path]:
+    """The theme files in a folder by name, of which no more than `MOST_FILES` are to be read. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+
+
+def _files_told(folder: Path, warnings: list[str]) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+        files = theme_files(folder)
     except FileNotFoundError:
         return []
     except OSError as error:
         warnings.append(f"{folder}: can't be read: {error.strerror}")
         return []
+    if len(files) > MOST_FILES:
+        warnings.append(f"{folder}: holds {len(files):,} themes; the first {MOST_FILES} by name are read")
+    return files[:MOST_FILES]
 
 
 def remembered_theme() -> str:
