@@ -32,11 +32,12 @@ class Picture:
     command: str
     """Started in a folder of its own."""
     keys: tuple[str, ...] = ()
+    """A screen with a line to type into never stands still: its cursor blinks."""
     prepare: Callable[[Path], None] = lambda folder: None
 
 
-def _with_a_nan(folder: Path) -> None:
-    """A port of which one row of a projection isn't finite."""
+def _tiny_llama() -> Any:
+    """Of twelve layers, weights random."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -45,9 +46,45 @@ def _with_a_nan(folder: Path) -> None:
         vocab_size=4096, hidden_size=256, intermediate_size=512, num_hidden_layers=12, num_attention_heads=8,
         num_key_value_heads=4, max_position_embeddings=256, bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
-    model: Any = LlamaForCausalLM(config)
-    model.model.layers[7].mlp.down_proj.weight.data[3, 17] = torch.nan
+    return LlamaForCausalLM(config)
+
+
+def _with_a_nan(folder: Path) -> None:
+    """A port of which one row of a projection isn't finite."""
+    model = _tiny_llama()
+    model.model.layers[7].mlp.down_proj.weight.data[3, 17] = float("nan")
     model.save_pretrained(folder / "my-port")
+
+
+def _quantised(folder: Path) -> None:
+    """A model and the same in 4 bits, which one layer's outliers make coarse."""
+    from tests.models.quantised.folders import quantised
+    from tests.models.quantised.packing import FORMS
+
+    model = _tiny_llama()
+    model.model.layers[4].mlp.down_proj.weight.data[:, ::32] *= 40.0
+    model.save_pretrained(folder / "my-model")
+    quantised(folder / "my-model", folder / "my-model-4bit", FORMS["gptq, 4 bits"])
+
+
+def _on_four_ranks(folder: Path) -> None:
+    """What each of four ranks recorded of a model, of which one weight isn't finite."""
+    from tests.distributed.models import whole
+    from tests.distributed.ranks import on_ranks
+
+    (folder / "run.trace").mkdir()
+    whole("Llama")  # before the fork
+    on_ranks(4, _record_a_rank, folder / "run.trace")
+
+
+def _record_a_rank(rank: int, folder: Path) -> None:
+    import tracetui
+    from tests.distributed.models import IDS, whole
+    from tests.distributed.ranks import spoilt, spread
+    from tracetui.recording.npz import write_trace
+
+    model = spread(spoilt(whole("Llama"), "model.layers.1.self_attn.q_proj.weight", (11, 3)), tp_size=4)
+    write_trace(tracetui.trace(model, IDS).recorded, folder / f"rank{rank}.npz")
 
 
 def _with_and_without_a_head(folder: Path) -> None:
@@ -76,8 +113,14 @@ PICTURES: Mapping[str, Picture] = {
         f"run deepseek-v3-mini --fresh --layers 0:6 -p '{_QUESTION}' --break lm_head",
         ("c", WAIT, "3", *("a",) * 4),
     ),
+    "quantised": Picture(f"quantised my-model my-model-4bit -p '{_QUESTION}' --tui", (), _quantised),
+    "ranks": Picture(
+        "open run.trace --fresh",
+        ("ctrl+o", "1", "space", "q", "underscore", "p", "enter", WAIT, "F", "1", "enter", WAIT),
+        _on_four_ranks,
+    ),
 }
-"""By the names of their files in docs/. quantised.svg and ranks.svg need a quantiser and four processes."""
+"""By the names of their files in docs/."""
 
 
 def take(name: str) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tracetui.commands.measured_models import with_weights
 from tracetui.commands.output_file import writable_file
-from tracetui.errors import InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import apply_options, flag_of, read_options
 
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
 def quantised(arguments: Namespace) -> int:
     """Swap a quantised model's weights into the original, part by part, and tell what each does."""
     from tracetui.commands.read_options import read_prompts
+    from tracetui.commands.terminal import require_terminal
     from tracetui.options.run import OF_TWO_MODELS
 
-    if arguments.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("quantised: --tui needs a terminal; without it this is printed")
+    if arguments.tui:
+        require_terminal("quantised: --tui", "the same without --tui")
     output = None if arguments.html is None else writable_file(arguments.html, "--html")
     options = {name: getattr(arguments, name) for name in OF_TWO_MODELS}
     values = read_options({**options, "prompt": read_prompts(options["prompt"])}, flag_of)

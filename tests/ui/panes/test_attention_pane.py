@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,9 +17,12 @@ from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import Recorder, empty_recorder
 from tests.ui.tiny_mla import SITE, H
+from tracetui.analysis.identity import Identity
+from tracetui.analysis.rope.pairs import RopeCheck
 from tracetui.debugger.session import Module
 from tracetui.recording.record import Record
 from tracetui.ui.dialogs.rope import RopeScreen
+from tracetui.ui.panes.attention.lines import facts
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.scale import ScaleKind
@@ -161,6 +165,25 @@ async def test_weights_from_files_of_another_order_have_their_layout_said_unaske
         text = it.text()
     assert f"{words}: adjacent pairs, rows permuted" in text
     assert "RoPE: can't be told: no rotary embedding was recorded" in text
+
+
+def test_on_a_short_screen_a_rotation_that_is_well_takes_no_lines_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    holds, off = Identity(1e-7, 1e-5, holds=True), Identity(3.0, 1e-5, holds=False)
+    plane = Mock(latent_kind="", latent=None, ran=True, head=0)
+    plane.view = Mock(
+        heads=4, kv_heads=4, mask=False, call=Mock(scale=0.5, softcap=0.0, sliding_window=0, kernel="sdpa")
+    )
+    plane.view.kv_head.return_value = 0
+    monkeypatch.setattr("tracetui.analysis.rope.pairs.rows_permuted", lambda view: True)
+    monkeypatch.setattr("tracetui.analysis.rope.pairs.rows_source", lambda view: "the GGUF file")
+    turned = RopeCheck(plane.view, 0, 0, {}, {"halves": holds, "pairs": off}, 8, 8, True, ())
+    checks = Mock(identity=holds, rope=turned)
+    assert len(facts(plane, checks, None, 80, short=False).plain.splitlines()) == 4
+    words = facts(plane, checks, None, 80, short=True).plain.splitlines()
+    assert len(words) == 2
+    assert words[1].endswith("· ✓ RoPE halves")
+    checks.rope = replace(turned, off={"halves": off, "pairs": off})
+    assert "RoPE UNCLEAR" in facts(plane, checks, None, 80, short=True).plain
 
 
 async def test_a_layout_that_cant_be_told_is_explained() -> None:

@@ -11,7 +11,10 @@ from textual import events
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, written
 from tracetui.ui.widgets.timeline import TimelineBar
-from tracetui.views.charts.timeline import gutter
+from tracetui.views.cells import Line
+from tracetui.views.charts.timeline import Film, gutter
+from tracetui.views.heatmap.depth import Depth
+from tracetui.views.inks import Inks
 
 
 def bar(it: Driven) -> TimelineBar:
@@ -91,3 +94,21 @@ async def test_esc_gives_the_keys_back_to_what_had_them(tmp_path: Path) -> None:
         await it.press("3", "9", "escape")
         assert it.top.focused is not bar(it)
         assert it.top.arrangement.front == "attention"
+
+
+async def test_in_16_colours_nothing_hides_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    grounds: list[bool] = []
+
+    def film_lines(film: Film, width: int, height: int, inks: Inks) -> list[Line]:
+        grounds.append(bool(inks.track))
+        return []
+
+    monkeypatch.setattr("tracetui.ui.widgets.timeline.film_lines", film_lines)
+    monkeypatch.setattr("tracetui.ui.widgets.timeline.depth_of", lambda app: Depth.TRUE)
+    async with driven() as it:
+        await it.press("enter", "c")
+        assert set(grounds) == {True}
+        grounds.clear()
+        monkeypatch.setattr("tracetui.ui.widgets.timeline.depth_of", lambda app: Depth.NONE)
+        await it.press("p")
+        assert set(grounds) == {False}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+COLUMNS = f"{'memory':>8}{'time':>9}"
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -16,6 +18,11 @@ class Cost:
     """GiB of a run's peak at least, the program included: where there is more, weights stay for the next prompt."""
     time: str
     """Of the whole run, start included."""
+
+    @property
+    def columns(self) -> str:
+        """The same below COLUMNS."""
+        return f"{self.memory:>4.1f} GiB{self.time:>9}"
 
     def __str__(self) -> str:
         return f"peak from {self.memory:.1f} GiB, {self.time}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 
-from tracetui.debugger.home.costs import COSTS
+from tracetui.debugger.home.costs import COLUMNS, COSTS
 from tracetui.debugger.home.hub_cache import cached_models
 from tracetui.debugger.home.rows import HomeRow, HomeSection
 from tracetui.errors import TracetuiError
@@ -21,7 +21,7 @@ def shipped_section() -> HomeSection:
         if model.path() is not None:
             rows.append((COSTS.get(name), HomeRow(name, model.title, _cost(name), ("run", name))))
     rows.sort(key=lambda row: row[0].memory if row[0] else math.inf)
-    return HomeSection("Models that ship with tracetui", tuple(row for _, row in rows), aside="memory, time about")
+    return HomeSection("Models that ship with tracetui", tuple(row for _, row in rows), aside=COLUMNS)
 
 
 def hub_section() -> HomeSection:
@@ -42,4 +42,4 @@ def _recipe_row(name: str) -> HomeRow:
 
 
 def _cost(name: str) -> str:
-    return str(COSTS[name]) if name in COSTS else ""
+    return COSTS[name].columns if name in COSTS else ""

@@ -45,4 +45,4 @@ def recording_row(path: Path) -> HomeRow | None:
 def _extent(trace: Trace) -> str:
     tokens = sum(map(len, trace.tokens))
     parts = [f"{count(tokens)} token{'s' if tokens != 1 else ''}"] if tokens else []
-    return ", ".join([*parts, f"{count(len(trace))} records"])
+    return ", ".join([*parts, f"{len(trace):,} records"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
@@ -18,10 +20,12 @@ from tracetui.recording.trace import Trace
 from tracetui.ui.messages import Jump
 from tracetui.ui.painting.drawings import Drawing, Same
 from tracetui.ui.reader import read_in_background
+from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.widgets.canvas import StateCanvas
 from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line
 from tracetui.views.charts.timeline import Film, columns_room, film_lines, gutter
+from tracetui.views.heatmap.depth import Depth
 from tracetui.views.inks import Inks
 
 _FAR_STEP = 10
@@ -97,7 +101,12 @@ class TimelineBar(StateCanvas, can_focus=True):
         cursor = self.state.cursor
         norm = self._timeline.norm(cursor)
         film = Film(columns, columns.column_of(cursor), norm, flags, made, has_keys=self.has_focus)
-        return film_lines(film, width, height, inks)
+        # In 16 colours a pass' ground would be the bars' own.
+        return film_lines(film, width, height, replace(inks, track=Style.null()) if self._has_few_colours else inks)
+
+    @property
+    def _has_few_colours(self) -> bool:
+        return depth_of(self.app) is Depth.NONE
 
     def _fit(self, width: int) -> TimelineColumns:
         """The columns that have room, made once for all that stands in them."""

@@ -100,8 +100,8 @@ def _note(report: QuantisationReport, ranking: Ranking, rows: Sequence[RankedRow
 
 def _swap_row(report: QuantisationReport, swap: SwapDamage, has_error: bool) -> RankedRow:
     shift = swap.shift
-    error = (small(swap.layer_error) if swap.layer_error is not None else "",) if has_error else ()
-    cells = (small(shift.divergence), share_of_whole(report, swap), f"{shift.agreement:.1%}", *error)
+    error = (in_column(swap.layer_error) if swap.layer_error is not None else "",) if has_error else ()
+    cells = (in_column(shift.divergence), share_of_whole(report, swap), f"{shift.agreement:.1%}", *error)
     return RankedRow(short_name(swap.name), cells, shift.divergence, swap)
 
 
@@ -115,13 +115,13 @@ def _position_row(report: QuantisationReport, damage: PositionDamage) -> RankedR
     shift = damage.shift
     told = f"{label(damage.original)} {shift.original.probability:.1%}"
     moved = f"{label(damage.quantised)} {shift.quantised.probability:.1%}"
-    return RankedRow(place_of(damage), (small(shift.divergence), told, moved), shift.divergence, damage)
+    return RankedRow(place_of(damage), (in_column(shift.divergence), told, moved), shift.divergence, damage)
 
 
 def _weight_row(tensor: TensorDamage) -> RankedRow:
-    output = "" if tensor.output_error is None else small(tensor.output_error)
+    output = "" if tensor.output_error is None else in_column(tensor.output_error)
     size = max(tensor.output_error or 0.0, tensor.error)
-    return RankedRow(short_name(tensor.name), (small(tensor.error), output), size, tensor)
+    return RankedRow(short_name(tensor.name), (in_column(tensor.error), output), size, tensor)
 
 
 def place_of(damage: PositionDamage) -> str:
@@ -144,3 +144,8 @@ def short_name(name: str) -> str:
 def small(value: float) -> str:
     """A number with three digits."""
     return f"{value:.3g}"
+
+
+def in_column(value: float) -> str:
+    """The same below others, zeros at the end kept, so that it is seen how exact each is."""
+    return f"{value:#.3g}".rstrip(".") if value else "0"

@@ -21,6 +21,7 @@ from tracetui.views.heatmap.legend import caption_text, legend_line, shades_for,
 from tracetui.views.heatmap.matrix import nothing
 from tracetui.views.heatmap.pyramid import Pyramid
 from tracetui.views.heatmap.wall import Tile, WallLayout, wall_layout, wall_lines
+from tracetui.views.parts import fitted, part
 from tracetui.views.pixels.wall_pixels import wall_sketches
 
 _ORDERS = ("", "entropy", "sink", "distance", "previous", "induction", "norm")
@@ -76,7 +77,7 @@ class HeadWall(Heatmap):
             title_line(visible(call.view.site), f"{call.view.heads} heads {by}{measured}", shape, width, look),
             *wall_lines(tiles, cursor, self._wall, (width, height - _AROUND), brush, look),
             legend_line(pyramid, brush, self.palette.name, (), width, look),
-            caption_text(f"head {self._picked} · {self._told(call)}", _KEYS, width, look),
+            caption_text(self._told(call, width), _KEYS, width, look),
         ]
 
     def _tile(self, call: CallHeads, head: int) -> Tile:
@@ -85,11 +86,15 @@ class HeadWall(Heatmap):
         waits = " …" if head >= len(call.heads) else ""
         return Tile(f"{head}{told}{waits}", measured.thumb if measured else None)
 
-    def _told(self, call: CallHeads) -> str:
+    def _told(self, call: CallHeads, width: int) -> str:
+        """The head's measures, as many as have room."""
+        head = f"head {self._picked}"
         if call.head(self._picked) is None:
-            return "not measured yet" if self._picked >= len(call.heads) else "its attention can't be shown"
+            waits = "not measured yet" if self._picked >= len(call.heads) else "its attention can't be shown"
+            return f"{head} · {waits}"
         known = [(name.short, call.number(self._picked, key)) for key, name in MEASURES.items()]
-        return " · ".join(f"{name} {number(value, 3)}" for name, value in known if not np.isnan(value))
+        measures = [part(f"  {name} {number(value, 3)}", "") for name, value in known if not np.isnan(value)]
+        return "".join(fitted([part(head), *measures], width))
 
     def action_move(self, down: int, across: int) -> None:
         heads = self.heads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -19,12 +19,19 @@ from tracetui.views.verdict import verdict_parts
 if TYPE_CHECKING:
     from tracetui.analysis.rope.pairs import RopeCheck, Untold
 
+SHORT = 30
+"""Lines of a screen below which what is well has one line, so that the matrix has the room."""
 _NAME, _COLUMN = 9, 10
 
 
-def facts(attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int) -> Content:
-    """Every line; `checks` and the identity of the whole call follow once somebody has computed them."""
-    return Content("\n").join(list(_lines(attention, checks, all_heads, width)))
+def facts(
+    attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int, short: bool = False
+) -> Content:
+    """Every line; `checks` and the identity of the whole call follow once somebody has computed them.
+
+    short: a rotation that is as it should be is said in the line of the other check.
+    """
+    return Content("\n").join(list(_lines(attention, checks, all_heads, width, short)))
 
 
 def cell_words(attention: AttentionPlane, cell: tuple[int, int]) -> str:
@@ -36,7 +43,7 @@ def cell_words(attention: AttentionPlane, cell: tuple[int, int]) -> str:
 
 
 def _lines(
-    attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int
+    attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int, short: bool
 ) -> Iterator[Content]:
     from tracetui.analysis.rope.pairs import rows_permuted, rows_source
 
@@ -46,9 +53,11 @@ def _lines(
         yield _checked(("naive vs absorbed, before the mask", "naive vs absorbed", "vs absorbed"), identity, [], width)
         yield from _cache(attention.cost, width)
         return
+    layout = _well_turned(checks) if short and attention.ran and rows_permuted(attention.view) else ""
     if attention.ran:
-        yield _softmax(attention, identity, all_heads, width)
-    if rows_permuted(attention.view):
+        turned = [part(f" · ✓ RoPE {layout}", f" · ✓ {layout}", "", rank=9)] if layout else []
+        yield _softmax(attention, identity, all_heads, width, turned)
+    if rows_permuted(attention.view) and not layout:
         yield from _rope(checks.rope if checks else None, rows_source(attention.view), width)
 
 
@@ -73,14 +82,28 @@ def _call(attention: AttentionPlane, width: int) -> Content:
     return Content.styled("".join(fitted([part(" "), *parts], width)), "$quiet")
 
 
-def _softmax(attention: AttentionPlane, head: Identity | None, all_heads: Identity | None, width: int) -> Content:
+def _well_turned(checks: Checks | None) -> str:
+    """The layout of RoPE in words, once it has been checked and is clear; else empty."""
+    from tracetui.analysis.rope.pairs import WORDS, RopeCheck
+
+    rope = checks.rope if checks else None
+    return WORDS[rope.layout] if isinstance(rope, RopeCheck) and rope.layout else ""
+
+
+def _softmax(
+    attention: AttentionPlane,
+    head: Identity | None,
+    all_heads: Identity | None,
+    width: int,
+    turned: Sequence[LinePart],
+) -> Content:
     more: list[LinePart] = []
     if all_heads is not None and all_heads.holds:
         every = f" · all {attention.view.heads} heads"
         more = [part(f"{every} hold", every, "", rank=6)]
     elif all_heads is not None:
         more = [part(f" · BROKEN in a head: {_apart(all_heads)}", " · BROKEN in a head", rank=1)]
-    return _checked(("softmax·V = heads", "softmax·V"), head, more, width)
+    return _checked(("softmax·V = heads", "softmax·V"), head, [*turned, *more], width)
 
 
 def _checked(what: tuple[str, ...], identity: Identity | None, more: list[LinePart], width: int) -> Content:

@@ -24,7 +24,7 @@ from tracetui.ui.panes.attention import ahead
 from tracetui.ui.panes.attention.absence import NONE
 from tracetui.ui.panes.attention.head_wall import HeadMap, HeadWall
 from tracetui.ui.panes.attention.kind_line import KindLine
-from tracetui.ui.panes.attention.lines import cell_words, facts
+from tracetui.ui.panes.attention.lines import SHORT, cell_words, facts
 from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads
 from tracetui.ui.panes.attention.plane_map import PlaneMap
 from tracetui.ui.panes.attention.reading import check_all, read_plane, read_reach
@@ -57,7 +57,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
         self._lines = -1
-        self._told_in = 0
+        self._told_in = (0, False)
         """The cells across that the facts were laid for."""
         self._heads = MeasuredHeads(self)
         self._reach: tuple[Trace, int, int, Reach] | None = None
@@ -278,13 +278,13 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         known = self._all_heads
         return known[2:] if known is not None and known[:2] == (view.trace, view.query.index) else None
 
-    def _room(self) -> int:
-        return self.query_one(KindLine).size.width or self.size.width
+    def _room(self) -> tuple[int, bool]:
+        return self.query_one(KindLine).size.width or self.size.width, self.app.size.height < SHORT
 
     def _show_facts(self, attention: AttentionPlane) -> None:
         (known,) = self._heads_checked(attention.view) or (None,)
         self._told_in = self._room()
-        content = facts(attention, self._checks, known, self._told_in)
+        content = facts(attention, self._checks, known, *self._told_in)
         lines = content.plain.count("\n")
         above = self.query_one("#attention-facts", Static)
         above.update(content, layout=lines != self._lines)
