@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 import tracetui
@@ -16,7 +19,8 @@ META = ("layers.{}", {"q_proj": "attention.wq", "down_proj": "feed_forward.w2"})
 GGUF = ("blk.{}", {"q_proj": "attn_q", "down_proj": "ffn_down"})
 CORE = ("blocks.{}", {"q_proj": "attention.w_q", "down_proj": "feed_forward.w2"})
 MEGATRON = ("decoder.layers.{}", {"q_proj": "self_attention.linear_q_proj", "down_proj": "mlp.linear_fc2"})
-LENS = ("blocks.{}", {"q_proj": "attn.hook_q", "down_proj": "hook_mlp_out"})
+LENS = ("blocks.{}", {"q_proj": "attn.hook_q", "down_proj": ""})
+"""It has no hook at what the last matrix makes where a norm follows."""
 Names = tuple[str, dict[str, str]]
 
 PORTS = {
@@ -66,7 +70,8 @@ def port(names: Names, theirs: tuple[str, ...], own: tuple[str, ...], arrays: di
     made = {}
     for site, array in arrays.items():
         _, _, layer, inside = site.split(".", 3)
-        made[f"{layers.format(layer)}.{known[inside]}"] = array
+        if known[inside]:
+            made[f"{layers.format(layer)}.{known[inside]}"] = array
     return made
 
 
@@ -81,7 +86,7 @@ def test_norms_stand_where_the_model_has_them(name: str) -> None:
         tracetui.diff(port(names, theirs, own, right), right),
     ):
         assert diff.same, str(diff)
-        assert len(diff.sites) == len(right)
+        assert len(diff.sites) == len(port(names, theirs, own, right))
 
 
 @pytest.mark.parametrize("name", PORTS)
@@ -101,3 +106,62 @@ def test_a_norm_that_all_layers_have_wrong_is_no_other_norm() -> None:
     diff = tracetui.diff(port(names, theirs, own, wrong), trace_of(right, tokens=[range(6)]))
     found = {found.site for found in diff.sites if found.outcome.name == "DIFFERENT"}
     assert found == {f"model.layers.{layer}.pre_feedforward_layernorm" for layer in range(2)}
+
+
+def test_what_a_sublayer_adds_is_behind_its_norm_in_transformer_lens() -> None:
+    places = {
+        "self_attn": None,
+        "post_attention_layernorm": "hook_attn_out",
+        "mlp.up_proj": "mlp.hook_pre_linear",
+        "mlp": None,
+        "post_feedforward_layernorm": "hook_mlp_out",
+        "pre_feedforward_layernorm": None,
+    }
+    right = {
+        f"model.layers.{layer}.{place}": normal(1, 6, 8, seed=10 * layer + at)
+        for layer in range(2)
+        for at, place in enumerate(places)
+    }
+    hooks = {
+        f"blocks.{layer}.{name}": right[f"model.layers.{layer}.{place}"]
+        for layer in range(2)
+        for place, name in places.items()
+        if name is not None
+    }
+    for layer in range(2):
+        unweighed = right[f"model.layers.{layer}.self_attn"]
+        hooks[f"blocks.{layer}.ln1_post.hook_normalized"] = unweighed / np.sqrt(
+            np.square(unweighed).mean(-1)[..., None]
+        )
+    reference = trace_of(right, tokens=[range(6)])
+    diff = tracetui.diff(hooks, reference)
+    assert diff.same, str(diff)
+    assert {site.site.split(".", 3)[3] for site in diff.sites} == {place for place, name in places.items() if name}
+    wrong = {**hooks, "blocks.1.hook_mlp_out": hooks["blocks.1.hook_mlp_out"] * 2}
+    diff = tracetui.diff(wrong, reference)
+    assert diff.first is not None
+    assert diff.first.site == "model.layers.1.post_feedforward_layernorm"
+
+
+def test_the_stream_that_a_norm_hands_on_is_no_other_input_of_what_follows() -> None:
+    """vLLM's norms return what they made, and the stream beside it."""
+    layer = "model.layers.1"
+    right = {
+        f"{layer}.post_attention_layernorm": normal(1, 6, 8, seed=1),
+        f"{layer}.pre_feedforward_layernorm": normal(1, 6, 8, seed=2),
+        f"{layer}.mlp.up_proj": normal(1, 6, 12, seed=3),
+        f"{layer}.post_feedforward_layernorm": normal(1, 6, 8, seed=4),
+    }
+    plain = trace_of(right, tokens=[range(6)])
+    records = tuple(
+        replace(each, inputs=(each.index - 1,)) if "up_proj" in each.site else each for each in plain.records
+    )
+    wrong = {**right, f"{layer}.mlp.up_proj": right[f"{layer}.mlp.up_proj"] * np.float32(1.5)}
+    stream = normal(1, 6, 8, seed=5)
+    for name in (f"{layer}.pre_feedforward_layernorm#1", f"{layer}.other_norm#1"):
+        places = list(wrong.items())
+        places.insert(2, (name, stream))
+        diff = tracetui.diff(dict(places), replace(plain, records=records))
+        assert diff.first is not None
+        assert diff.first.site == f"{layer}.mlp.up_proj"
+        assert "gives" not in diff.verdict

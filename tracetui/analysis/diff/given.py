@@ -91,7 +91,9 @@ def _norms_before(comparison: Comparison, site: SiteDiff, fed: tuple[SiteDiff, .
     for record in records:
         is_norm = "norm" in record.site.rpartition(".")[2] and record.shape == here.shape[:-1] + record.shape[-1:]
         same_layer = layer_path(record.site) == layer_path(here.site) != ""
-        if is_norm and same_layer and record.index in later | lone and not _is_of_heads(record):
+        # A norm's second tensor is the stream that it adds up and hands on.
+        beside = record.part or "#" in record.site
+        if is_norm and not beside and same_layer and record.index in later | lone and not _is_of_heads(record):
             yield record
 
 

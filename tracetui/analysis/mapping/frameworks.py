@@ -127,6 +127,7 @@ _VLLM = {
     "self_attn.rotary_emb#1": ".self_attn:k",
     "input_layernorm#1": ":input",
     "post_attention_layernorm#1": ":attn_residual",
+    "pre_feedforward_layernorm#1": ":attn_residual",
     "#1": ":attn_residual",
 }
 """It adds the stream to what a sublayer made in the norm after it, which returns both."""

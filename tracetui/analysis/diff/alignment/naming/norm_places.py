@@ -38,6 +38,8 @@ class _Place(Enum):
 
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blocks|blk|h)\.(?P<number>\d{1,6})\.(?P<inside>[^:]+)$")
+_BEHIND = {"hook_attn_out": _Place.AFTER_ATTENTION, "hook_mlp_out": _Place.AFTER_MLP}
+"""TransformerLens' hooks at what a sublayer adds to the stream: behind its norm, where there is one."""
 _PLACES = {name: place for place in _Place for name in place.value}
 _Named = Mapping[_Place, str]
 _GEMMA: _Named = {
@@ -66,6 +68,10 @@ def place_norms(side: dict[str, Named], others: Mapping[str, Named]) -> None:
     placed = {site: place for site, named in side.items() if (place := _place(named)) and not named.by_rule}
     if names is None or not placed:
         return
+    for site, named in side.items():
+        found = _LAYER.search(named.record.site) if named.naming == "lens" and names is not _OLMO else None
+        if found is not None and found["inside"] in _BEHIND:
+            placed[site] = _BEHIND[found["inside"]]
     meant = set(placed.values())
     moved: dict[str, Named] = {}
     for site, place in placed.items():
@@ -76,6 +82,9 @@ def place_norms(side: dict[str, Named], others: Mapping[str, Named]) -> None:
         named = side.pop(site)
         ending = site[len(plain_site(site)) :]
         there = f"model.layers.{_number(named)}{names[place]}{ending}"
+        if there in moved:
+            # Of the same norm, not multiplied with its weight yet.
+            side[moved[there].record.key] = replace(moved[there], site=moved[there].record.key, naming="")
         moved[there] = replace(named, site=there, naming=named.naming or "norms")
     for site, named in moved.items():
         if site in side:
