@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -130,3 +132,34 @@ def test_tokens_that_other_scores_hardly_change_are_within_no_window() -> None:
     wrong[:, 1] = right[:, 1]
     (title,) = hints_of(f"{LAYER}.self_attn.o_proj", wrong, right, input_layernorm=X, **known)
     assert "2 keys back" in title
+
+
+def test_a_norm_that_is_given_a_gate_too_is_judged_by_what_it_normalises() -> None:
+    """Qwen3-Next's norms return what they normalise times a gate; the epsilon goes with the first of these."""
+    site = f"{LAYER}.linear_attn.norm"
+    x = normal(40, 16, seed=16) * np.float32(0.05) * np.linspace(1, 3, 40, dtype=np.float32)[:, None]
+    gate, square = normal(40, 16, seed=17), np.square(x).mean(-1, keepdims=True)
+    right, wrong, coarse = (gate * x / np.sqrt(square + eps) for eps in (1e-6, 3e-4, 1e-2))
+    rough = gate * x / np.sqrt(square + 1e-3)
+    fed = {f"{site}:input": x, f"{site}:input#1": gate}
+
+    def told(a: Array, b: Array = right) -> list[str]:
+        sides = [trace_of({**fed, site: side}) for side in (a, b)]
+        records = [tuple(replace(each, inputs=(0, 1)[: each.index]) for each in side.records) for side in sides]
+        one, other = (replace(side, records=each) for side, each in zip(sides, records, strict=True))
+        return [hint.title for hint in report(one, other).hints]
+
+    assert told(wrong) == ["The norm's epsilon is larger in A by 0.000299"]
+    assert told(coarse, rough) == ["The norm's epsilon is larger in A by 0.009"]
+    assert told(right * np.linspace(0.5, 2, 40, dtype=np.float32)[:, None]) == ["The norm's scale is another"]
+    assert not told(right)
+
+
+def test_a_norm_whose_last_token_is_scaled_has_no_other_scale() -> None:
+    site, right = f"{LAYER}.input_layernorm", normal(1, 12, 16, seed=18)
+    last = right.copy()
+    last[:, -1] *= np.float32(1.5)
+    fed = {"model__layers__0": X}
+    assert hints_of(site, last, right, **fed) == ["What the norm returns is scaled in 1 of 12 tokens"]
+    factors = np.linspace(1.2, 2, 12, dtype=np.float32)[None, :, None]
+    assert hints_of(site, right * factors, right, **fed) == ["The norm's scale is another"]

@@ -13,6 +13,10 @@ _SPREAD = 0.02
 _FEWEST = 5
 """Tokens without which two numbers for each channel prove nothing."""
 _EPSILONS = ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_epsilon", "norm_eps")
+_VARIED = 0.1
+"""How far apart, relative to their mean, mean squares have to be to tell two epsilons."""
+_OFTEN = 0.9
+"""The share of tokens that another scale of a norm changes."""
 _EXACT = 1e-3
 """The same for what no epsilon comes into."""
 
@@ -38,9 +42,13 @@ def norm(scene: Scene) -> Hint | None:
     kind = min(spreads, key=lambda name: spreads[name][1], default="")
     if kind and spreads[kind][1] < min(_SPREAD, _spread(ratio - 1) / 2):
         return _epsilon_hint(spreads[kind][0], len(ratio), left)
+    if inputs is not None and (difference := _both_epsilons(inputs, ratio)):
+        return _epsilon_hint(difference, len(ratio), left)
+    off = int((np.abs(ratio - 1) > 4 * scene.unit).sum())
+    some = off < _OFTEN * len(ratio)
     return Hint(
         "norm-scale",
-        "The norm's scale is another",
+        f"What the norm returns is scaled in {off} of {len(ratio)} tokens" if some else "The norm's scale is another",
         f"a/b is one factor in each token, from {ratio.min():.6g} to {ratio.max():.6g}; "
         f"it explains all but {left:.1e} of the difference.",
     )
@@ -106,6 +114,22 @@ def _epsilons(x: Numbers, ratio: Numbers) -> dict[str, tuple[float, float]]:
         best = min((forward, back), key=_spread)
         found[name] = (float(best.mean()), _spread(best))
     return found
+
+
+def _both_epsilons(x: Numbers, ratio: Numbers) -> float:
+    """B's epsilon minus A's where neither is small beside the mean squares of inputs [N,D]; 0 where there are none.
+
+    factor²·(m + A's) = m + B's is linear in both.
+    """
+    square = np.square(x).mean(axis=1)  # [N]
+    if len(ratio) < _FEWEST or _spread(square) < _VARIED:
+        return 0.0
+    terms = np.stack([np.ones_like(ratio), -np.square(ratio)], axis=1)  # [N,2]
+    (of_b, of_a), *_ = np.linalg.lstsq(terms, (np.square(ratio) - 1) * square, rcond=None)
+    if of_a < 0 or of_b < 0:
+        return 0.0
+    made = np.sqrt((square + of_b) / (square + of_a))  # [N]
+    return float(of_b - of_a) if float(np.abs(made / ratio - 1).max()) < _SPREAD else 0.0
 
 
 def _per_channel(y: Both) -> Hint | None:

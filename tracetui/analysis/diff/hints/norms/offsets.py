@@ -6,6 +6,7 @@ import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
+from tracetui.recording.record import INPUT, plain_site
 
 _ONE_PLUS = (
     *("gemma", "gemma2", "gemma3", "gemma3_text", "recurrent_gemma", "vaultgemma", "t5gemma", "t5gemma2"),
@@ -94,8 +95,17 @@ def normalised_input(scene: Scene) -> Numbers | None:
     """What a norm is taken of, in rows as long as its own [N,D]; None where it isn't one, or wasn't recorded."""
     if not is_norm(scene):
         return None
-    x, y = scene.fed_by_as_many(), scene.target.rows()
+    x, y = _first_input(scene) or scene.fed_by_as_many(), scene.target.rows()
     return None if x is None else x.a.reshape(-1, y.a.shape[1])
+
+
+def _first_input(scene: Scene) -> Both | None:
+    """What the module was given first, where that was recorded: a gated norm is given its gate beside it."""
+    given = next(
+        (fed for fed in scene.fed.found if plain_site(fed.site) == f"{plain_site(scene.site.site)}:{INPUT}"), None
+    )
+    found = None if given is None or "#" in given.site else scene.both(given)
+    return found if found is not None and found.a.size == scene.target.a.size else None
 
 
 def is_norm(scene: Scene) -> bool:
