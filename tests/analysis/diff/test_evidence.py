@@ -152,6 +152,7 @@ def test_a_norm_that_is_given_a_gate_too_is_judged_by_what_it_normalises() -> No
     assert told(wrong) == ["The norm's epsilon is larger in A by 0.000299"]
     assert told(coarse, rough) == ["The norm's epsilon is larger in A by 0.009"]
     assert told(right * np.linspace(0.5, 2, 40, dtype=np.float32)[:, None]) == ["The norm's scale is another"]
+    assert told(right * np.float32(1.3)) == ["The norm's scale is another"]
     assert not told(right)
 
 

@@ -68,3 +68,17 @@ def test_another_matrix_is_no_missing_norm(damage: float) -> None:
 
 def test_nothing_is_said_of_what_agrees() -> None:
     assert _beside(_unit(_low()) * _weight(), _matrix()).comparison.same
+
+
+@pytest.mark.parametrize("leaf", ["q_b_proj", "q_b_layernorm"])
+def test_a_little_noise_is_no_weight_that_is_left_out(leaf: str) -> None:
+    """Gemma 3n has norms between norms: what a matrix would make of another norm tells nothing of them."""
+    low, near = _low(), 1 + np.float32(0.1) * normal(_WIDTH, seed=1)
+    normed = _unit(low) * near
+    made = normed if leaf == "q_b_layernorm" else normed @ _matrix()
+    for seed in range(20):
+        noisy = made + np.float32(0.05) * made.std() * normal(*made.shape, seed=100 + seed)
+        script = {f"{_PATH}.q_a_proj": low, f"{_PATH}.{leaf}": noisy}
+        run = {f"{_PATH}.q_a_proj": low, f"{_PATH}.q_a_layernorm": normed, f"{_PATH}.{leaf}": made}
+        found = report(trace_of(script, dump=True), trace_of(run))
+        assert not [title for title in _titles(found) if "left out" in title]

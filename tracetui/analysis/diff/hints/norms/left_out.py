@@ -8,12 +8,12 @@ import numpy as np
 
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.activation import misfits
-from tracetui.analysis.diff.hints.norms.offsets import unit_rows
+from tracetui.analysis.diff.hints.norms.offsets import is_norm, unit_rows
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains
 from tracetui.recording.record import plain_site
 
 _MOST, _FEWEST = 16, 4
-_NEAR = 0.35
+_NEAR = 0.2
 """How far, for each token, the difference may be from what the norm's absence makes: chance leaves up to 0.14."""
 _CLEARER = 3.0
 _WEIGHT = "its weight"
@@ -23,7 +23,7 @@ _NORM = ""
 def norm_left_out(scene: Scene) -> Hint | None:
     """What a projection makes of a norm's output on one side, and of the norm's input on the other."""
     norms = [name for name in scene.fed.between if plain_site(name) == name.partition("@")[0] and name.endswith("norm")]
-    if len(norms) != 1 or not scene.fed.agree:
+    if len(norms) != 1 or not scene.fed.agree or is_norm(scene):
         return None
     place = plain_site(norms[0]).removeprefix(f"model.layers.{scene.record.layer}")
     recorded, normed = scene.alone(place), scene.borrowed(place)

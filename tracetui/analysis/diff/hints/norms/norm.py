@@ -14,7 +14,7 @@ _FEWEST = 5
 """Tokens without which two numbers for each channel prove nothing."""
 _EPSILONS = ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_epsilon", "norm_eps")
 _VARIED = 0.1
-"""How far apart, relative to their mean, mean squares have to be to tell two epsilons."""
+"""How far apart, relative to their mean, mean squares and factors have to be to tell two epsilons."""
 _OFTEN = 0.9
 """The share of tokens that another scale of a norm changes."""
 _EXACT = 1e-3
@@ -122,14 +122,16 @@ def _both_epsilons(x: Numbers, ratio: Numbers) -> float:
     factor²·(m + A's) = m + B's is linear in both.
     """
     square = np.square(x).mean(axis=1)  # [N]
-    if len(ratio) < _FEWEST or _spread(square) < _VARIED:
+    if len(ratio) < _FEWEST or min(_spread(square), _spread(ratio)) < _VARIED:
         return 0.0
     terms = np.stack([np.ones_like(ratio), -np.square(ratio)], axis=1)  # [N,2]
     (of_b, of_a), *_ = np.linalg.lstsq(terms, (np.square(ratio) - 1) * square, rcond=None)
     if of_a < 0 or of_b < 0:
         return 0.0
     made = np.sqrt((square + of_b) / (square + of_a))  # [N]
-    return float(of_b - of_a) if float(np.abs(made / ratio - 1).max()) < _SPREAD else 0.0
+    # What the factors vary by has to come of the epsilons, not their mean alone.
+    exact = float(np.abs(made - ratio).max()) < _SPREAD * min(float(ratio.std()), float(np.abs(ratio).min()))
+    return float(of_b - of_a) if exact else 0.0
 
 
 def _per_channel(y: Both) -> Hint | None:
