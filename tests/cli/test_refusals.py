@@ -67,7 +67,12 @@ def test_the_nearest_model_is_named_before_all_in_their_order(tracetui: Here) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("\x1b[31m",), r"argument COMMAND: invalid choice: '\x1b[31m'"),
+        (("\x1b[31m",), "'␛[31m': is no command; there are run, trace, open, "),
+        (("run.npz",), "run.npz: is no command; `tracetui open run.npz` opens a recording"),
+        (("my run.npz", "-p"), "'my run.npz': is no command; `tracetui open 'my run.npz'` opens a recording"),
+        (("llama-tiny", "-p", "x"), "llama-tiny: is no command; `tracetui run llama-tiny` debugs a model"),
+        (("Qwen/Qwen2.5-1.5B",), "Qwen/Qwen2.5-1.5B: is no command; `tracetui run Qwen/Qwen2.5-1.5B` debugs a model"),
+        (("trce",), "trce: is no command; is `tracetui trace` meant? there are run, trace, open, "),
         (("models", "\x1b[31m"), "unrecognized arguments: ␛[31m; `tracetui models --help` lists"),
         (("--nope",), "unrecognized arguments: --nope; `tracetui --help` lists"),
         (("info", "x", "--yaml"), "unrecognized arguments: --yaml; `tracetui info --help` lists"),

@@ -24,7 +24,12 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """What a command line says. Raises InputError for wrong usage, naming the help of the command concerned."""
     command = next((word for word in arguments if not word.startswith("-")), None)
-    parsed, unknown = parser(command).parse_known_args(arguments)
+    built = parser(command)
+    if command is not None and command == arguments[0] and command not in (known := _commands(built)):
+        from tracetui.options.no_command import no_command
+
+        raise InputError(no_command(command, known))
+    parsed, unknown = built.parse_known_args(arguments)
     if unknown:
         raise InputError(f"unrecognized arguments: {' '.join(unknown)}; `{parsed.prog} --help` lists what there is")
     named_by = _NAMED_BY.get(parsed.command)
@@ -32,6 +37,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parsed.command = HOME
     parsed.options = tuple(arguments[1:])
     return parsed
+
+
+def _commands(built: argparse.ArgumentParser) -> Sequence[str]:
+    found = (action for action in built._actions if isinstance(action, argparse._SubParsersAction))
+    return [name for action in found for name in action.choices]
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
