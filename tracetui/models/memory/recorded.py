@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import torch
 from torch import nn
 
 from tracetui.models.config_help.layer_fields import config_field
@@ -118,8 +119,15 @@ def _returned(child: nn.Module, parent: nn.Module, hidden: int) -> int:
         shapes = [own.dim() for own in child.parameters(recurse=False)]
         whole = max(shapes) > 1 or own in read_widths(parent)
         return own if whole else max(own, attention_widths(parent).query)
-    buffers = sum(buffer.numel() for buffer in child.buffers(recurse=False))
-    return 4 * buffers if buffers else max(_projections(parent, hidden), default=0)
+    made = sum(map(_of_buffer, child.buffers(recurse=False)))
+    return made or max(_projections(parent, hidden), default=0)
+
+
+def _of_buffer(buffer: torch.Tensor) -> int:
+    """What a module makes for a token of a buffer: a row of a table of positions, or of frequencies two of rotations'
+    cosines and sines.
+    """
+    return 4 * buffer.numel() if buffer.dim() < 2 else buffer.shape[-1]
 
 
 def _takes_every_token(module: nn.Module) -> bool:
