@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import BloomConfig, BloomForCausalLM
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
 from tracetui.views.diff.report import verdict
 
@@ -184,3 +186,39 @@ def test_what_a_model_returns_is_missed_where_a_dump_lacks_it() -> None:
     record = replace(same.records[-1], index=len(same.records), site="logits")
     returned = replace(same, records=(*same.records, record), values=(*same.values, same.values[-1]))
     assert verdict(report(trace_of(arrays, dump=True), returned)).endswith("all within tolerance.")
+
+
+def _kept(model: BloomForCausalLM) -> dict[str, Array]:
+    """What hooks keep of each module's output."""
+    seen: dict[str, Array] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, args: object, out: object) -> None:
+            out = out[0] if isinstance(out, tuple) else out
+            if name and isinstance(out, torch.Tensor):
+                seen[name] = out.numpy().copy()
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in model.named_modules()]
+    with torch.no_grad():
+        model(IDS)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize(
+    "names", ["mlp", "self_attention dense", "mlp dense_h_to_4h", "self_attention mlp", "mlp dense input_layernorm"]
+)
+def test_some_of_the_modules_of_one_model_are_held_against_the_same_ones(
+    model: BloomForCausalLM, reference: Trace, names: str
+) -> None:
+    """That a sublayer adds the stream shows in no value where the stream wasn't kept: its name tells."""
+    kept = {name: array for name, array in _kept(model).items() if name.rpartition(".")[2] in names.split()}
+    told = report(trace_of(kept, dump=True), reference)
+    assert told.comparison.same, verdict(told)
+    assert told.comparison.compared == len(kept)
+    site = f"transformer.h.1.{names.split()[0]}"
+    found = report(trace_of({**kept, site: kept[site] * 2}, dump=True), reference)
+    assert [each.site for each in found.comparison.different] == [site]

@@ -27,7 +27,8 @@ def name_own_sums(side_a: dict[str, Named], side_b: dict[str, Named], a: Trace, 
         return
     sublayers = _Sublayers(side_a, a), _Sublayers(side_b, b)
     for place in (".self_attn", ".mlp"):
-        adds = [side.adds(place) for side in sublayers]
+        same_names = not sublayers[0].paths(place).isdisjoint(sublayers[1].paths(place))
+        adds = [side.adds(place, same_names) for side in sublayers]
         if None not in adds and adds[0] != adds[1]:
             sublayers[adds.index(True)].name_as_stream(place)
 
@@ -43,13 +44,25 @@ class _Sublayers:
     def _named(self) -> Mapping[str, Named]:
         return {common_name(site): named for site, named in self.side.items()}
 
-    def adds(self, place: str) -> bool | None:
-        """Whether the sublayers at a place return the stream with their part in it; None where nothing tells."""
-        layers = [found for site in self._named if (found := _SUBLAYER.match(site)) and found[3] == place]
-        told = (self._adds(found[1], int(found[2]), place) for found in layers[:_LOOKED_AT])
+    def paths(self, place: str) -> set[str]:
+        """What the side calls the sublayers at a place."""
+        return {named.record.site for named in self._sublayers(place).values()}
+
+    def _sublayers(self, place: str) -> dict[tuple[str, int], Named]:
+        """The sublayers at a place, by their layer's path and number."""
+        found = ((_SUBLAYER.match(site), named) for site, named in self._named.items())
+        return {(match[1], int(match[2])): named for match, named in found if match and match[3] == place}
+
+    def adds(self, place: str, same_names: bool) -> bool | None:
+        """Whether the sublayers at a place return the stream with their part in it; None where nothing tells.
+
+        same_names: whether the other side has modules of the same paths, which do the same unless values say otherwise.
+        """
+        told = (self._adds(*layer, place, same_names) for layer in list(self._sublayers(place))[:_LOOKED_AT])
         return next((each for each in told if each is not None), None)
 
-    def _adds(self, layer: str, number: int, place: str) -> bool | None:
+    def _adds(self, layer: str, number: int, place: str, same_names: bool) -> bool | None:
+        unknown = None if same_names else False
         whole, last = self._named[layer + place], self._last_inside(self._named[layer + place])
         if last is not None and self._same(whole, last):
             return False
@@ -57,12 +70,12 @@ class _Sublayers:
         if any(self._same(whole, self._named[name]) for name in streams if name in self._named):
             return True
         if last is None:
-            return None if place == ".self_attn" else False
+            return None if place == ".self_attn" else unknown
         one, other = self._values(whole), self._values(last)
         if one is None or other is None or one.size != other.size:
-            return False
+            return unknown
         rest = np.subtract(one.reshape(-1), other.reshape(-1), dtype=np.float64)
-        return any(alike(rest, stream) for stream in self._entering(layer, number, place))
+        return any(alike(rest, stream) for stream in self._entering(layer, number, place)) or unknown
 
     def _entering(self, layer: str, number: int, place: str) -> Iterator[Array]:
         """The stream before a sublayer, as far as it was recorded."""
