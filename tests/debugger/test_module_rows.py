@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from tests.ui.tiny_llama import outline
 from tracetui.analysis.checkpoint import span
-from tracetui.debugger.module_rows import ModuleRow, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.module_rows import (
+    NONE_HIT,
+    Hit,
+    ModuleRow,
+    ancestors,
+    expert_lists,
+    first_open,
+    layouts_of,
+    modules_by_path,
+    paths_of,
+    rows_again,
+    rows_of,
+)
 from tracetui.debugger.session import Module
 from tracetui.ui.panes.modules.line import fitted, totals
 
@@ -133,3 +146,38 @@ def test_ancestors() -> None:
 
 def test_no_outline_no_lines() -> None:
     assert rows_of(Module("", "", 0), {""}) == []
+
+
+def mixture() -> Module:
+    """Two layers of experts, and one more."""
+    layers = [
+        Module(f"layers.{layer}", "Layer", 8, (), (Module(f"layers.{layer}.mlp", "Mlp", 8, (), (experts(8, 2),)),))
+        for layer in (3, 4)
+    ]
+    return Module("", "Model", 8, (), (Module("layers", "ModuleList", 8, (), tuple(layers)),))
+
+
+@pytest.mark.parametrize("hit", [NONE_HIT, {EXPERTS: {2, 5}}])
+def test_what_was_folded_or_unfolded_alone_is_made_again(hit: Hit) -> None:
+    tree = outline(30)
+    for root in (tree, replace(tree, children=(*tree.children, *mixture().children))):
+        modules, opened, random = modules_by_path(root), first_open(root), Random(7)
+        rows = rows_of(root, opened, hit)
+        for _ in range(60):
+            paths = [row.path for row in rows if row.opens]
+            changed = set(random.sample(paths, min(len(paths), random.randint(1, 3))))
+            opened = opened ^ changed
+            places = {row.path: place for place, row in enumerate(rows)}
+            again = rows_again(rows, places, modules, changed, opened, hit)
+            expected = rows_of(root, opened, hit)
+            assert again == expected or (again is None and any(path not in modules for path in changed))
+            rows = expected
+
+
+def test_lines_of_single_experts_are_made_anew() -> None:
+    root, hit = mixture(), {EXPERTS: {2}}
+    opened = {path for path, module in modules_by_path(root).items() if module.children}
+    rows = rows_of(root, opened, hit)
+    places = {row.path: place for place, row in enumerate(rows)}
+    assert f"{EXPERTS}.2" in places
+    assert rows_again(rows, places, modules_by_path(root), {f"{EXPERTS}.2"}, opened, hit) is None

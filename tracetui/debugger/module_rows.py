@@ -46,6 +46,37 @@ def rows_of(root: Module, opened: Collection[str], hit: Hit = NONE_HIT) -> list[
     return list(_rows(root, root.path, 0, opened, hit)) if root.kind else []
 
 
+def modules_by_path(root: Module) -> dict[str, Module]:
+    """Every module by its path."""
+    known = {root.path: root}
+    for child in root.children:
+        known.update(modules_by_path(child))
+    return known
+
+
+def rows_again(
+    rows: Sequence[ModuleRow],
+    lines: Mapping[str, int],
+    modules: Mapping[str, Module],
+    changed: Collection[str],
+    opened: Collection[str],
+    hit: Hit = NONE_HIT,
+) -> list[ModuleRow] | None:
+    """The lines once some modules are folded that were open, or the other way; None where all have to be made anew.
+
+    lines: by path where it stands in `rows`; modules: by path, without single ones of those on one line.
+    """
+    again = list(rows)
+    for line in sorted((lines[path] for path in changed if path in lines), reverse=True):
+        row = again[line]
+        if (module := modules.get(row.path)) is None:
+            return None
+        beneath = range(line + 1, len(again))
+        end = next((place for place in beneath if again[place].depth <= row.depth), len(again))
+        again[line:end] = _rows(module, row.path, row.depth, opened, hit)
+    return again
+
+
 def _rows(module: Module, path: str, depth: int, opened: Collection[str], hit: Hit) -> Iterator[ModuleRow]:
     """The lines of one module (or several equal ones on one line), at the path of this line."""
     yield ModuleRow(

@@ -14,14 +14,15 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tracetui.analysis.module_numbers import SortBy
-from tracetui.debugger.module_rows import ModuleRow, ancestors, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.module_rows import ModuleRow, ancestors, first_open, layouts_of, paths_of
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.messages import JumpToModule
 from tracetui.ui.painting.focus import PlainFocus
-from tracetui.ui.panes.modules.matching import holding, next_holding, rows_around
+from tracetui.ui.panes.modules.matching import holding, next_holding
 from tracetui.ui.panes.modules.ran import RanModules
 from tracetui.ui.panes.modules.run_numbers import RunNumbers
 from tracetui.ui.panes.modules.strips import COMPONENTS, LineStrips
+from tracetui.ui.panes.modules.tree_lines import TreeLines
 from tracetui.ui.widgets.list_keys import TREE_KEYS
 
 
@@ -53,7 +54,7 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
         self._known: frozenset[str] = frozenset()
         self.filtered_by = ""
         """What the paths of the modules on view hold."""
-        self._built_for: object = None
+        self._tree = TreeLines()
         self.current = ""
         """The module of the record under the cursor; the top for what no module is named after."""
         self._plain: Style | None = None
@@ -145,18 +146,13 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
 
     def _build(self) -> None:
         """Make the lines again, unless they stand for the same already."""
-        stands_for = (
-            self.state.outline,
-            self.filtered_by,
-            frozenset(self._opened),
-            [len(self._ran.experts.get(path, ())) for path in self._ran.lists],
-            self.numbers.ranking,
+        matches = self.matches(self.filtered_by) if self.filtered_by else []
+        made = self._tree.make(
+            self.state.outline, self._opened, self._ran, self.numbers.ranking, self.filtered_by, matches
         )
-        if stands_for == self._built_for:
+        if not made:
             return
-        self._built_for = stands_for
-        self._rows = self._made_rows()
-        self._lines = {row.path: line for line, row in reversed(list(enumerate(self._rows)))}
+        self._rows, self._lines = self._tree.rows, self._tree.places
         height = len(self._rows)
         if height != self.virtual_size.height:
             # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
@@ -167,14 +163,6 @@ class ModuleList(PlainFocus, ScrollView, can_focus=True):
             self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.line = max(0, min(self.line, len(self._rows) - 1))
         self.refresh()
-
-    def _made_rows(self) -> list[ModuleRow]:
-        """The lines of what is open; of what is searched for, and of what is around it; or in another order."""
-        if self.numbers.ranking is not None:
-            return self.numbers.ranking.rows
-        if not self.filtered_by:
-            return rows_of(self.state.outline, self._opened, self._ran.experts)
-        return rows_around(self.matches(self.filtered_by), self.state.outline, self._ran.experts)
 
     def _follow(self) -> None:
         if self.state.cursor < 0:
