@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tracetui.recording.statistics import NO_STATISTICS, of_array
+from tracetui.recording.statistics import NO_STATISTICS, merged, of_array
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5)
 
@@ -73,3 +73,15 @@ def test_every_kind_of_number_is_counted_wide(array: npt.NDArray[np.generic], me
     found = of_array(array)
     assert found.mean == pytest.approx(mean, rel=1e-3)
     assert found.l2 == l2
+
+
+@pytest.mark.parametrize("values", [[3.0], [1.0, -2.0, 5.0], [math.nan, 1.0, 2.0]])
+def test_a_tensor_in_one_part_has_that_part_s(values: list[float]) -> None:
+    """A file may hold hundreds of thousands of them."""
+    part = of_array(np.array(values, np.float32))
+    assert merged([part]) is part
+
+
+def test_one_part_of_numbers_all_alike_has_no_spread() -> None:
+    part = of_array(np.full(1000, 0.1, np.float32))
+    assert merged([part]).mean == part.min
