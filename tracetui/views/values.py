@@ -100,6 +100,15 @@ def values_table(
     return [*heads, *(table.row(row) for row in rows)] + [blank(width) for _ in range(height - len(heads) - len(rows))]
 
 
+def cell_at(window: ValueWindow, width: int, height: int, x: int, y: int) -> tuple[int, int] | None:
+    """Row and column of the number that `values_table` draws at a cell of its picture; None beside the numbers."""
+    table = _table(window, width, Inks(), None)
+    row = y - heads_of(window, height)
+    column = (x - _gutter(table.index, table.label)) // (table.cell + 1)
+    inside = 0 <= row < len(window.numbers) and 0 <= column < table.columns
+    return (window.row0 + row, window.column0 + column) if inside else None
+
+
 def _table(window: ValueWindow, width: int, inks: Inks, cursor: tuple[int, int] | None) -> _Table:
     index, label = _index_width(_shape(window), window.first[0]), _label_width(window.row_labels, width)
     cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1 + window.first[1])))

@@ -20,6 +20,6 @@ def test_it_is_told_between_which_norms_the_residual_goes_and_where_it_grows_mos
     streams = {"model.layers.0:input": 1.0, "model.layers.0": 2.0, "model.layers.1": 30.0, "model.layers.2": 33.0}
     arrays = {site: np.full((1, 1, 4), size / 2, np.float32) for site, size in streams.items()}  # [B,T,D]
     overview = dict(read_overview(trace_of(arrays, [[1]])).rows)
-    assert overview["residual"] == "grows most in layer 1, ×15.0; norm 1.00 before the layers, 33.0 after them"
+    assert overview["residual"] == "grows most in layer 1, ×15.0; norm 1.00 before the layers, 33.0 after"
     arrays["model.layers.1"][:] = np.nan
     assert "residual" not in dict(read_overview(trace_of(arrays, [[1]])).rows)

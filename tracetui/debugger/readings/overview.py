@@ -65,7 +65,7 @@ def _growth(trace: Trace) -> str:
         return ""
     steps = [after / before for before, after in pairwise(sizes)]
     most = max(range(len(steps)), key=steps.__getitem__)
-    ends = f"norm {three_digits(sizes[0])} before the layers, {three_digits(sizes[-1])} after them"
+    ends = f"norm {three_digits(sizes[0])} before the layers, {three_digits(sizes[-1])} after"
     grows = f"grows most in layer {points[most + 1].label}, ×{three_digits(steps[most])}; "
     return f"{grows if steps[most] > 1 else ''}{ends}"
 

@@ -19,7 +19,7 @@ from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.list_keys import CELL_KEYS
 from tracetui.views.cells import Line, line
-from tracetui.views.diff.values import Triple, as_list, columns_beside, common_size, triple_table
+from tracetui.views.diff.values import Triple, as_list, columns_beside, common_size, triple_cell_at, triple_table
 from tracetui.views.inks import Inks
 from tracetui.views.values import ValueWindow
 
@@ -129,6 +129,14 @@ class DiffGrid(Canvas, can_focus=True):
         event.stop()
         self.action_move(-3, 0)
 
+    def on_click(self, event: events.Click) -> None:
+        """To the number that was clicked."""
+        triple, place = self._in_sight(), event.get_content_offset(self)
+        at = triple_cell_at(triple, *self.size, place.x, place.y) if triple and place else None
+        if at is not None and at != self.cell:
+            self.place(*at)
+            self.post_message(self.CellMoved(self.cell))
+
     def _room(self) -> tuple[int, int]:
         """Lines and columns of values that are seen at once."""
         planes = self._planes
@@ -177,13 +185,16 @@ class DiffGrid(Canvas, can_focus=True):
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._notice:
             return [line([(f" {text}", inks.quiet)], width) for text in wrap(visible(self._notice), max(8, width - 2))]
+        triple = self._in_sight()
+        return triple_table(triple, width, height, inks) if triple and height > 1 else []
+
+    def _in_sight(self) -> Triple | None:
+        """What is in sight, as far as it has been read."""
         chunk, planes = self._chunk, self._planes
-        if chunk is None or planes is None or chunk.planes is not planes or height < 2:
-            return []
+        if chunk is None or planes is None or chunk.planes is not planes:
+            return None
         rows, columns = self._view()
-        if not chunk.holds(planes, rows, columns):
-            return []
-        return triple_table(self._triple(chunk, planes, rows, columns), width, height, inks)
+        return self._triple(chunk, planes, rows, columns) if chunk.holds(planes, rows, columns) else None
 
     def _triple(self, chunk: TripleChunk, planes: Planes, rows: range, columns: range) -> Triple:
         down = slice(rows.start - chunk.row0, rows.stop - chunk.row0)

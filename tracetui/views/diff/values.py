@@ -15,7 +15,16 @@ from tracetui.recording.value import Array
 from tracetui.text import number, statistic
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.inks import Inks
-from tracetui.views.values import REAL_WIDTH, ValueWindow, cell_width, figure, magnitude, value_style, values_table
+from tracetui.views.values import (
+    REAL_WIDTH,
+    ValueWindow,
+    cell_at,
+    cell_width,
+    figure,
+    magnitude,
+    value_style,
+    values_table,
+)
 
 SIDE_BY_SIDE = 3 * (2 * (REAL_WIDTH + 1) + 4)
 """Cells from which on three tables have two columns each."""
@@ -52,6 +61,19 @@ def triple_table(triple: Triple, width: int, height: int, inks: Inks) -> list[Li
     ]
     rows = [[*a, *blank(_GAP), *b, *blank(_GAP), *c] for a, b, c in zip(*tables, strict=True)]
     return [heads[:-1], *rows]
+
+
+def triple_cell_at(triple: Triple, width: int, height: int, x: int, y: int) -> tuple[int, int] | None:
+    """Row and column of the number drawn at a cell of `triple_table`; None beside the numbers."""
+    first = triple.windows[0]
+    if as_list(width, first.shape):
+        return (triple.cursor[0], first.column0 + y - 1) if 0 < y <= first.numbers.shape[1] else None
+    windows, left = _labelled_once(triple.windows, width), 0
+    for window, room in zip(windows, _widths(width, widest(windows[0].row_labels)), strict=True):
+        if left <= x < left + room:
+            return cell_at(window, room, height - 1, x - left, y - 1)
+        left += room + _GAP
+    return None
 
 
 def _widths(width: int, label: int) -> tuple[int, int, int]:

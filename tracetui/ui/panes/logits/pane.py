@@ -8,6 +8,7 @@ from functools import partial
 from textwrap import wrap
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 
 from tracetui.analysis.prediction import Prediction, last_position, next_tokens, scores_of_tokens
@@ -26,6 +27,8 @@ from tracetui.views.run.generated import cache_line
 from tracetui.views.tokens import token_in
 
 _MOST = 100
+_HEADS = 2
+"""Lines between the notes and the tokens."""
 _LATER = "The next tokens appear here when the run is at its end."
 _NO_SCORES = "What this model returned is not known to be a score for every token, so that no next token is told."
 _ALL_NAN = "Every logit here is NaN: no token is likelier than another. ! tells which record made the first NaN."
@@ -59,6 +62,8 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         super().__init__("logits")
         self._found = Next(ScreenState().trace, 0, -1, ())
         self._line = 0
+        self._above = 0
+        """Lines above the likeliest token's, less those of tokens above what is in sight."""
         self._drawn_of: tuple[object, ...] = ()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
@@ -97,6 +102,21 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
         self._line = max(0, min(len(self._found.predictions) - 1, self._line + by))
         self.repaint()
 
+    def on_click(self, event: events.Click) -> None:
+        """To the token that was clicked."""
+        place = event.get_content_offset(self)
+        line = place.y - self._above if place else -1
+        if 0 <= line < len(self._found.predictions):
+            self.action_move(line - self._line)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_move(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_move(-3)
+
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         self._drawn_of = self._shown_of()
         notes = [
@@ -110,6 +130,7 @@ class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
             return [*notes, blank(width), *(line([(f"  {part}", inks.quiet)], width) for part in words)]
         room = max(2, height - len(notes) - 1)
         first = max(0, min(self._line - room // 2, len(self._found.predictions) - room + 1))
+        self._above = len(notes) + _HEADS - first
         table = prediction_lines(self._found.predictions, width - 2, room, inks, first=first, cursor=self._line)
         cache = cache_line(self.state.trace, self._pass)
         head = line([(self._position(), inks.text), (cache and f"   {cache}", inks.quiet)], width)

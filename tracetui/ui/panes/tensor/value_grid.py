@@ -22,7 +22,16 @@ from tracetui.ui.widgets.canvas import Canvas, Patience
 from tracetui.ui.widgets.list_keys import CELL_KEYS
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
-from tracetui.views.values import NORM_CELLS, NORMS_FROM, ValueWindow, capacity, heads_of, norm_column, values_table
+from tracetui.views.values import (
+    NORM_CELLS,
+    NORMS_FROM,
+    ValueWindow,
+    capacity,
+    cell_at,
+    heads_of,
+    norm_column,
+    values_table,
+)
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
 _MOST_KEPT = 24
@@ -222,33 +231,45 @@ class ValueGrid(Canvas, can_focus=True):
         inside_rows = chunk.row0 <= self._corner[0] and bottom <= chunk.row0 + high
         return inside_rows and chunk.column0 <= self._corner[1] and right <= chunk.column0 + wide
 
+    def on_click(self, event: events.Click) -> None:
+        """To the number that was clicked."""
+        place, is_read = event.get_content_offset(self), self._chunk.subject is self._subject
+        if place is None or not is_read or self._chunk.missing:
+            return
+        height = self.size.height
+        at = cell_at(self._window(height), self._table_width, height, place.x, place.y)
+        if at is not None:
+            self._place(*at, tell=at[0] != self.cell[0])
+
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
-        chunk, (row, column) = self._chunk, self._corner
+        chunk = self._chunk
         if chunk.subject is not self._subject:
             return []
         if chunk.missing:
             return [line([(f" {text}", inks.mark)], width) for text in wrap(NOT_KEPT, max(8, width - 2))]
-        row, column = max(row, chunk.row0), max(column, chunk.column0)
-        numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
-        table = self._table_width
-        rows, columns = capacity(
-            table, height, chunk.subject.record.dtype, chunk.subject.plane.shape, first=chunk.subject.first[0]
-        )
-        window = ValueWindow(
-            numbers[:rows, : columns + 1],
-            row,
-            column,
-            chunk.subject.plane.shape,
-            chunk.subject.row_labels[row : row + rows],
-            chunk.subject.column_labels[column : column + columns + 1],
-            first=chunk.subject.first,
-        )
+        table, window = self._table_width, self._window(height)
         lines = values_table(window, table, height, inks, cursor=self.cell)
         if table == width:
             return lines
-        norms = None if chunk.norms is None else chunk.norms[row - chunk.row0 :][:rows]
+        norms = None if chunk.norms is None else chunk.norms[window.row0 - chunk.row0 :][: len(window.numbers)]
         beside = norm_column(norms, heads_of(window, height), height, inks)
         return [[*left, *right] for left, right in zip(lines, beside, strict=True)]
+
+    def _window(self, height: int) -> ValueWindow:
+        """What is drawn of the part that was read."""
+        chunk, shape = self._chunk, self._chunk.subject.plane.shape
+        row, column = max(self._corner[0], chunk.row0), max(self._corner[1], chunk.column0)
+        dtype, first = chunk.subject.record.dtype, chunk.subject.first
+        rows, columns = capacity(self._table_width, height, dtype, shape, first=first[0])
+        return ValueWindow(
+            chunk.numbers[row - chunk.row0 :, column - chunk.column0 :][:rows, : columns + 1],
+            row,
+            column,
+            shape,
+            chunk.subject.row_labels[row : row + rows],
+            chunk.subject.column_labels[column : column + columns + 1],
+            first=first,
+        )
 
 
 def _span(rows: slice, columns: slice) -> tuple[int, int]:
