@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import shutil
 from array import array
 from collections.abc import Iterator, Sequence
@@ -124,6 +125,20 @@ def test_a_library_that_cannot_be_loaded_is_none(
     (tmp_path / "broken.so").write_bytes(content)
     monkeypatch.setattr(library, "PATH", tmp_path / "broken.so")
     assert library.library() is None
+
+
+@needs_compiler
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have registers of one width")
+def test_the_widest_registers_that_the_processor_has_are_used(tmp_path: Path) -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        pytest.skip("nobody else tells what the processor has")
+    source, built = tmp_path / "width.c", tmp_path / "width.so"
+    source.write_text(f'#include "{SOURCES[0].parent / "rows.h"}"\nint width(void) {{ return register_width(); }}')
+    assert hatch_build.compile_native([source], built)
+    flags = set(next(line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")).split())
+    expected = 64 if {"avx512f", "avx512dq", "avx512bw", "avx512vl"} <= flags else 32
+    assert ctypes.CDLL(str(built)).width() == (expected if {"avx2", "fma", "f16c"} <= flags else 16)
 
 
 @needs_compiler

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("pclmul,sse4.1")))
@@ -45,14 +46,26 @@ TARGET static uint32_t remainder_of(const uint8_t *bytes, size_t size, uint32_t 
     rest = _mm_xor_si128(rest, _mm_clmulepi64_si128(_mm_and_si128(quotient, low_words), polynomial, 0x00));
     return (uint32_t)_mm_extract_epi32(rest, 1);
 }
+
+/* Whether the processor has these instructions: it is asked itself, and once, as not all compilers know. */
+static int can_multiply(void) {
+    static int known; /* 1 where it can't, 2 where it can */
+    int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (!answer) {
+        const unsigned pclmul_sse41 = 1u << 1 | 1u << 19;
+        unsigned a, b, c = 0, d;
+        answer = __get_cpuid(1, &a, &b, &c, &d) && (c & pclmul_sse41) == pclmul_sse41 ? 2 : 1;
+        __atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+    }
+    return answer == 2;
+}
 #endif
 
 /* How many of the bytes it went through, from the first one on; 0 where the processor can't. `crc` is of all before. */
 size_t tracetui_add_crc32(const uint8_t *bytes, size_t size, uint32_t *crc) {
     size_t done = 0;
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (size >= 64 && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1")) {
+    if (size >= 64 && can_multiply()) {
         done = size / 16 * 16;
         *crc = ~remainder_of(bytes, done, ~*crc);
     }

@@ -28,19 +28,36 @@ typedef struct {
 #endif
 #define TARGET_16
 
-static inline int register_width(void) {
+#ifdef TARGET_32
+static int asked_register_width(void) {
+    const unsigned fma_osxsave_f16c = 1u << 12 | 1u << 27 | 1u << 29, avx2 = 1u << 5;
+    unsigned a, b, c, d, more, kept, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & fma_osxsave_f16c) != fma_osxsave_f16c)
+        return 16;
+    if (!__get_cpuid_count(7, 0, &a, &more, &c, &d) || !(more & avx2))
+        return 16;
+    /* Which registers the system keeps when another process has the processor. */
+    __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0));
+    if ((kept & 0x06) != 0x06)
+        return 16;
 #ifdef TARGET_64
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+    const unsigned avx512f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    if ((more & avx512f_dq_bw_vl) == avx512f_dq_bw_vl && (kept & 0xE6) == 0xE6)
         return 64;
 #endif
-#ifdef TARGET_32
-    unsigned a, b, c = 0, d;
-    __builtin_cpu_init();
-    /* Not every compiler knows the name of the bit for halves. */
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) &&
-        (c & bit_F16C))
-        return 32;
+    return 32;
+}
 #endif
+
+/* The processor itself is asked, and once: what compilers have for it says nothing in some, or takes as long as a row. */
+static inline int register_width(void) {
+#ifdef TARGET_32
+    static int width;
+    int known = __atomic_load_n(&width, __ATOMIC_RELAXED);
+    if (!known)
+        __atomic_store_n(&width, known = asked_register_width(), __ATOMIC_RELAXED);
+    return known;
+#else
     return 16;
+#endif
 }
