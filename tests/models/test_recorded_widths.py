@@ -27,6 +27,7 @@ _TOKENS = 64
         pytest.param("olmo2", id="norms over all heads"),
         pytest.param("qwen3", id="norms of a head"),
         pytest.param("gemma2", id="a kernel that returns probabilities"),
+        pytest.param("jetmoe", id="matrices of all experts that are given sorted rows"),
         pytest.param("xglm", id="a table of positions in a buffer"),
         pytest.param("gemma3", id="beside a model of images"),
         pytest.param("llama4_text", id="experts that are given every token"),

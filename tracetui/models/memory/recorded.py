@@ -61,7 +61,7 @@ def _made(modules: Mapping[str, nn.Module]) -> dict[int | None, Widths]:
 
 def _widths(model: nn.Module, modules: Mapping[str, nn.Module]) -> Widths:
     hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
-    chosen = chosen_experts(model)
+    chosen, per_token = chosen_experts(model), experts_per_token(getattr(model, "config", None)) or 1
     parts: dict[str, int] = defaultdict(int)
     attention, in_layer, outside = 0, 0, 0
     for path, module in _of_text(model, modules):
@@ -72,7 +72,7 @@ def _widths(model: nn.Module, modules: Mapping[str, nn.Module]) -> Widths:
             in_layer = max([in_layer, *(_own(inner, hidden) for inner in module.modules())])
         roles = attention_widths(module).roles
         attention += roles
-        parts[part] += sum(_returned(child, module, hidden) for child in module.children())
+        parts[part] += sum(_returned(child, module, hidden, per_token) for child in module.children())
         parts[part] += roles + _entering(module, hidden) + _expert_roles(module, chosen, hidden)
         outside = max(outside, _own(module, hidden))
     return Widths(parts, attention, in_layer, outside)
@@ -107,10 +107,15 @@ def _own(module: nn.Module, hidden: int) -> int:
     return max((shape[0] for shape in shapes if shape), default=0)
 
 
-def _returned(child: nn.Module, parent: nn.Module, hidden: int) -> int:
-    """The width of a childless module's new output; all other modules pass on their children's."""
+def _returned(child: nn.Module, parent: nn.Module, hidden: int, per_token: int) -> int:
+    """The width of a childless module's new output; all other modules pass on their children's.
+
+    per_token: how many experts a token uses.
+    """
     if isinstance(child, (*_UNCHANGED, PassThrough)) or any(True for _ in child.children()):
         return 0
+    if widths := _of_sorted_rows(child):
+        return per_token * sum(widths)
     own = _own(child, hidden)
     if own and not is_attention(parent):
         return own
@@ -128,6 +133,15 @@ def _of_buffer(buffer: torch.Tensor) -> int:
     cosines and sines.
     """
     return 4 * buffer.numel() if buffer.dim() < 2 else buffer.shape[-1]
+
+
+def _of_sorted_rows(module: nn.Module) -> tuple[int, ...]:
+    """What all experts' matrices in one tensor [E,out,in] are given and return for a token that one of them is chosen
+    for: somebody else sorts the rows by expert, and says how many each has. Empty for all other modules.
+    """
+    kind: Any = type(module)
+    shapes = [tuple(own.shape) for own in module.parameters(recurse=False)]
+    return shapes[0][1:] if len(shapes) == 1 and len(shapes[0]) == 3 and _inputs(kind) == 2 else ()
 
 
 def _takes_every_token(module: nn.Module) -> bool:
