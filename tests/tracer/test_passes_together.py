@@ -61,8 +61,8 @@ def described(later: bool) -> Iterator[None]:
         yield
 
 
-def engine(activation: nn.Module | None = None, **options: Any) -> Engine:
-    made = Engine(recipe(generation=Generation(7, stop=())), **options)
+def engine(activation: nn.Module | None = None, config: dict[str, Any] | None = None, **options: Any) -> Engine:
+    made = Engine(recipe(generation=Generation(7, stop=()), config=config or {}), **options)
     if activation is not None:
         made.runnable.built.module.model.layers[1].mlp.act_fn = activation
     return made
@@ -100,6 +100,19 @@ def test_however_many_passes_wait_for_each_other_the_trace_is_the_same(
     monkeypatch.setattr("tracetui.tracer.deferred.pass_log._PATIENCE", patience)
     monkeypatch.setattr("tracetui.tracer.gate.NOTICE_SECONDS", patience)
     both_ways()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "gemma2", "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 4},
+        {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2},
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_windows_and_experts_are_told_of_each_pass(config: dict[str, Any]) -> None:
+    at_once, later = (run(engine(config=config), each) for each in (False, True))
+    assert not list(differences(at_once, later))
 
 
 def test_what_is_not_finite_and_goes_nowhere_is_told_of_its_own_pass() -> None:

@@ -83,6 +83,7 @@ class PassLog:
             self._notice()
 
     def _describe_present(self) -> None:
+        """The same of what stands in the log, which is of one pass."""
         log = self.steps[:]
         self.steps.clear()
         self.whole = False
