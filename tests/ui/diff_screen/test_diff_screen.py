@@ -335,6 +335,22 @@ async def test_a_key_of_the_pane_that_has_them_is_not_called_unknown() -> None:
         ]
 
 
+async def test_the_divider_beside_the_tree_moves_by_keys_and_by_the_mouse() -> None:
+    async with comparing(*pair()) as it:
+        tree = it.app.screen.query_one("#tree")
+        before = tree.outer_size.width
+        await it.press("ctrl+right")
+        assert tree.outer_size.width == before + 4
+        await it.press("ctrl+left", "ctrl+left")
+        assert tree.outer_size.width == before - 4
+        screen(it).arrangement.divider._drag(60, 9)
+        await it.settle()
+        assert tree.outer_size.width == 60
+        screen(it).arrangement.move_to(999)
+        await it.settle()
+        assert tree.outer_size.width < 120 - 20
+
+
 async def test_esc_first_gives_back_the_room_and_then_leaves() -> None:
     async with comparing(*pair(), is_alone=True) as it:
         await it.press("z")

@@ -8,9 +8,12 @@ from functools import partial
 from textual.screen import Screen
 
 from tracetui.debugger.readings.diff import LETTERS
+from tracetui.ui.debugger_screen.sizes.divider import Divider
 
 FRONTS = ("finding", "values", "maps")
 MEDIUM, WIDE = 100, 160
+_STEP, _LEAST = 4, 24
+"""Columns by which a key moves the divider, and that the tree and the panes keep at least."""
 
 
 class DiffArrangement:
@@ -21,6 +24,7 @@ class DiffArrangement:
         self._screen = screen
         self._changed = changed
         self.front = "values"
+        self.divider = Divider("diff-divider", is_upright=True, drag=lambda column, line: self.move_to(column))
         self._side = 2
 
     @property
@@ -32,6 +36,8 @@ class DiffArrangement:
             "diff_values": partial(self.go_to, "values"),
             "diff_maps": partial(self.go_to, "maps"),
             "maximise": self.toggle_room,
+            "divider_left": partial(self.widen, -_STEP),
+            "divider_right": partial(self.widen, _STEP),
         }
 
     @property
@@ -64,6 +70,15 @@ class DiffArrangement:
     def toggle_room(self) -> None:
         """All room for the panes, or the tree again."""
         self._screen.toggle_class("-maximised")
+
+    def widen(self, by: int) -> None:
+        """Give the tree so many columns more."""
+        self.move_to(self._screen.query_one("#tree").outer_size.width + by)
+
+    def move_to(self, column: int) -> None:
+        """Put the divider at a column of the screen."""
+        width = max(_LEAST, min(column, self._screen.size.width - _LEAST))
+        self._screen.query_one("#tree").styles.width = width
 
     def give_back(self) -> bool:
         """The tree again, if the panes have all room; whether they had."""

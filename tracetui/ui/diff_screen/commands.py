@@ -38,6 +38,7 @@ DIFF_COMMANDS = (
     Command("diff_values", "7", "the values of A, B and A−B", "Panes", "values", 6),
     Command("diff_maps", "8", "heatmaps of A, B and A−B", "Panes", "maps", 7),
     Command("maximise", "z", "all room for the panes, or the tree again", "Panes"),
+    *map(_as_there, ("divider_left", "divider_right")),
     Command("copy", "y", "copy what was found, in words", "Other", "copy", 10),
     Command("close_recording", "escape,backspace", "back to the debugger", "Other", "back", 4),
     _as_there("theme"),

@@ -89,6 +89,7 @@ class DiffScreen(Screen[None]):
         yield Static(id="diff-progress")
         with Horizontal(id="diff-body"):
             yield self.differences.tree
+            yield self.arrangement.divider
             with Vertical(id="diff-main"):
                 yield self.sites.text
                 yield self.sites.short
