@@ -31,6 +31,12 @@ from tracetui.tracer.hooks.recording_observer import RecordingObserver
 _PROMPTS = Prompts(ids=((5, 8, 299, 3),))
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, nobody is told in the midst of a pass how far the model is."""
+    monkeypatch.setattr("tracetui.tracer.deferred.pass_log._PATIENCE", 1000)
+
+
 class Spills(nn.Module):
     """An activation beside which something isn't finite in its fourth call, and goes nowhere."""
 
