@@ -343,9 +343,14 @@ async def test_the_divider_beside_the_tree_moves_by_keys_and_by_the_mouse() -> N
         assert tree.outer_size.width == before + 4
         await it.press("ctrl+left", "ctrl+left")
         assert tree.outer_size.width == before - 4
-        screen(it).arrangement.divider._drag(60, 9)
+        divider = screen(it).arrangement.divider
+        x, y = divider.region.x, divider.region.y + 12
+        await it.pilot.mouse_down(offset=(x, y))
+        await it.pilot.hover(offset=(60, y))
+        await it.pilot.mouse_up(offset=(60, y))
         await it.settle()
         assert tree.outer_size.width == 60
+        assert not it.app.screen.selections, "no text is marked on the way"
         screen(it).arrangement.move_to(999)
         await it.settle()
         assert tree.outer_size.width < 120 - 20

@@ -17,6 +17,8 @@ Drag = Callable[[int, int], None]
 class Divider(Widget):
     """One cell wide or high; seen while the mouse is on it."""
 
+    ALLOW_SELECT = False
+    """A drag from here would mark the text that it goes over."""
     held: reactive[bool] = reactive(False)
 
     def __init__(self, id_: str, is_upright: bool, drag: Drag) -> None:
