@@ -76,8 +76,10 @@ def test_a_tensor_that_was_given_other_memory_has_statistics_of_its_own() -> Non
     assert second == pytest.approx(2 * first)
 
 
-def test_a_tensor_that_is_only_read_by_numpy_is_one_and_the_same() -> None:
+@pytest.mark.parametrize("begins_with", [1.0, float("nan")])
+def test_a_tensor_that_is_only_read_by_numpy_is_one_and_the_same(begins_with: float) -> None:
     model, x = BetweenModules(lambda out: float(out.numpy().sum())), torch.randn(2, 3, 4)
+    x[0, 0, 0] = begins_with
     at_once, later = (recorded(model, {"x": x}, later) for later in (False, True))
     assert not [*differences(at_once, later)]
     for trace, _ in (at_once, later):

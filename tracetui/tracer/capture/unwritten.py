@@ -28,4 +28,10 @@ def holds(tensor: torch.Tensor, value: Value) -> bool:
         return True
     if not isinstance(value, TorchValue):
         return value.shape == tuple(tensor.shape) and value.statistics() == of_tensor(tensor)
-    return value.captured.dtype is tensor.dtype and torch.equal(value.captured, tensor)
+    captured = value.captured
+    if captured.dtype is not tensor.dtype or captured.shape != tensor.shape:
+        return False
+    if (same := torch.equal(captured, tensor)) or not tensor.is_floating_point() or tensor.itemsize < 2:
+        return same
+    # NaN is like NaN.
+    return bool(((captured == tensor) | (captured.isnan() & tensor.isnan())).all())
