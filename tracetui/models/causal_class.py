@@ -103,7 +103,6 @@ def _forward(
     input_ids: Any = None,
     attention_mask: Any = None,
     position_ids: Any = None,
-    past_key_values: Any = None,
     inputs_embeds: Any = None,
     use_cache: bool | None = None,
     logits_to_keep: int = 0,
@@ -112,14 +111,15 @@ def _forward(
     """Logits of the last `logits_to_keep` tokens, or of all, [B,T,V]."""
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
+    from tracetui.models.cache_argument import CACHE
+
     outputs = self.model(
         input_ids=input_ids,
         attention_mask=attention_mask,
         position_ids=position_ids,
-        past_key_values=past_key_values,
         inputs_embeds=inputs_embeds,
         use_cache=use_cache,
         **kwargs,
     )
     kept = outputs.last_hidden_state[:, -logits_to_keep:]  # [B,T or kept,D]
-    return CausalLMOutputWithPast(logits=self.lm_head(kept), past_key_values=outputs.past_key_values)
+    return CausalLMOutputWithPast(logits=self.lm_head(kept), **{CACHE: getattr(outputs, CACHE)})

@@ -14,12 +14,13 @@ from transformers import GenerationConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from tracetui.errors import InputError
+from tracetui.models.cache_argument import CACHE
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.ranks.stages import is_elsewhere
 from tracetui.recipe import Generation
 from tracetui.recording.record import layer_of
 
-_CACHES = ("past_key_values", "cache_params", "state", "mems")
+_CACHES = (CACHE, "past_key_values", "cache_params", "state", "mems")
 """The arguments in which families keep what they need of earlier passes."""
 _LOOP = ("logits_processor", "stopping_criteria", "generation_config")
 """What `generate` gives its loop, and no model."""
@@ -60,7 +61,7 @@ class Decoder:
     def at(self, state: DecoderState, cache: Cache | None) -> Decoder:
         """The same batch as it was before a pass, with the cache that it had."""
         earlier = Decoder(self.model, state.ids)
-        earlier._arguments = {**state.arguments, "past_key_values": cache} if cache is not None else state.arguments
+        earlier._arguments = {**state.arguments, CACHE: cache} if cache is not None else state.arguments
         earlier._new, earlier.positions = self.entering(state), state.positions
         return earlier
 
@@ -117,7 +118,7 @@ class Decoder:
                         held.update(nothing, nothing)
 
     def _caches(self) -> Iterator[object]:
-        yield from (self._arguments.get(name) for name in _CACHES)
+        yield from (self._arguments.get(name) for name in dict.fromkeys(_CACHES))
 
     def _layers(self, left_out: Sequence[int | None]) -> Iterator[CacheLayerMixin]:
         for cache in self._caches():

@@ -22,7 +22,7 @@ from tracetui.tracer.capture.outputs import tensors_in, with_others
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.replay.stubs import RecordedLayer
 
-_STATES = ("cache_params", "state", "layer_past")
+_STATES = ("cache", "cache_params", "state", "layer_past")
 _CACHE_FIELDS = frozenset({"layers", "layer_class_to_replicate", "offloading"})
 _OTHER_CACHE = "this family keeps its cache in a form that can't be put back"
 _SEVERAL_PLACES = "this family's layers have several places in the cache each"
