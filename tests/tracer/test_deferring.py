@@ -27,6 +27,7 @@ from tracetui.debugger.session import until_end
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
+from tracetui.models.cache_argument import CACHE
 from tracetui.models.weights.sampled_prints import SampledPrints
 from tracetui.models.weights.streaming import Weights
 from tracetui.native import library
@@ -444,7 +445,7 @@ def test_the_size_of_a_cache_is_told_without_copying_what_records_share(monkeypa
 
     def told(self: Decoder) -> int:
         told = size(self)
-        keys = [layer.keys for layer in self._arguments["past_key_values"].layers]
+        keys = [layer.keys for layer in self._arguments[CACHE].layers]
         kept.extend(torch._C._is_cow_tensor(each) for each in keys)  # type: ignore[attr-defined]
         return told
 

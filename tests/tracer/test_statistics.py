@@ -39,7 +39,8 @@ def reference(tensor: torch.Tensor) -> Statistics:
 def check(tensor: torch.Tensor) -> None:
     found, expected = of_tensor(tensor), reference(tensor)
     if not expected.finite_count:
-        assert found == expected
+        # As text: NaN is no other NaN's equal, and from Python 3.13 on that holds inside of dataclasses, too.
+        assert repr(found) == repr(expected)
         return
     scale = expected.absmax
     for field in ("l2", "std"):
