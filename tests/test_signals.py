@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +73,20 @@ def test_a_swallowed_signal_can_be_asked_for(number: int) -> None:
     assert told_to_end() is None
     raised(number)
     assert told_to_end() == number
+
+
+def test_an_interrupt_that_was_caught_is_no_end_by_a_signal(tmp_path: Path) -> None:
+    """One that came within text which Python executed, as it does to make a dataclass."""
+    (tmp_path / "program.py").write_text(
+        "import signal, sys\n"
+        "from tracetui.signals import catch_signals, leave_signals\n"
+        "catch_signals()\n"
+        "try:\n"
+        "    exec('signal.raise_signal(signal.SIGINT)')\n"
+        "except KeyboardInterrupt:\n"
+        "    leave_signals()\n"
+        "sys.exit(130)\n"
+    )
+    # The interpreter adds the folder that it is started in to the places of modules.
+    ended = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, timeout=60, check=False)
+    assert ended.returncode == 130
