@@ -16,7 +16,8 @@ SPREAD := --dist worksteal
 # One worker more than there are cores: a test of the screen waits a third of its time for a terminal or a thread.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What is run with other versions than those in constraints.txt: the program as a user has it, in a terminal and without.
-PROGRAM_TESTS := tests/cli/test_commands.py tests/cli/test_recording.py tests/cli/test_diff.py tests/cli/test_terminal.py
+PROGRAM_TESTS := $(addprefix tests/,cli/test_commands.py cli/test_recording.py cli/test_diff.py cli/test_terminal.py \
+	cli/test_generation.py tracer/test_rerun.py tracer/test_statistics.py)
 PROGRAM_TOOLS := hypothesis pyte pytest pytest-asyncio pytest-timeout pytest-xdist
 # A person sees what is being downloaded, a log does not need it.
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
