@@ -27,7 +27,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ.setdefault("TRACETUI_FAMILIES", str(date.today().toordinal() % 10))
 
 # What is ignored here stays ignored in each program that a test starts and sends signals to; what is caught doesn't.
-for _number in (signal.SIGINT, signal.SIGHUP):
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     # So they are under nohup, and behind a shell's `&`.
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
