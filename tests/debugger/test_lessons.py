@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.ui.tiny_llama import empty_recorder, forward
+from tracetui.analysis.axes import _ROLE_AXES, RECURRENT_AXES
 from tracetui.debugger.lessons import _tables, lesson, words_in
 from tracetui.debugger.state import ScreenState
 
@@ -77,3 +78,48 @@ def test_what_turns_is_explained_by_the_base_of_its_frequencies(config: dict[str
     assert told("model.layers.0.self_attn:q")
     assert told("model.layers.0.self_attn:k")
     assert not told("model.layers.0.self_attn:v")
+
+
+def of(role: str, shape: tuple[int, ...], config: dict[str, object]) -> dict[str, list[str]]:
+    """The lesson of such a record of layer 0's attention, by label."""
+    found = state("model.layers.0.self_attn:q")
+    record = replace(found.record, site=f"model.layers.0.self_attn:{role}", shape=shape)
+    records = replace(found.trace, records=[record], run=replace(found.trace.run, config=config))
+    lines: dict[str, list[str]] = {}
+    for line in lesson(replace(found, trace=records, cursor=0), "tensor"):
+        lines.setdefault(line.label, []).append(line.text)
+    return lines
+
+
+MLA = {"model_type": "deepseek_v3", "kv_lora_rank": 512, "qk_head_dim": 192, "head_dim": 64, "v_head_dim": 128}
+
+
+def test_what_a_module_computes_inside_is_not_taken_for_what_it_returns() -> None:
+    for role in (*_ROLE_AXES, *RECURRENT_AXES, "lens_ids", "lens_probs", "before_edit"):
+        assert role in _tables()["roles"], role
+    returned = _tables()["modules"]["self_attn"]["what"]
+    assert of("mask", (1, 1, 5, 5), {})["what"] != [returned]
+    assert of("a_role_of_tomorrow", (1, 5), {})["what"] == [_tables()["modules"]["inside"]["what"]]
+
+
+def test_latent_attention_makes_its_keys_and_values_from_the_latent() -> None:
+    assert "kv_latent" in of("k", (1, 128, 5, 192), MLA)["formula"][0]
+    assert "kv_latent" in of("v", (1, 128, 5, 128), MLA)["formula"][0]
+    assert "x · W_k" in of("k", (1, 8, 5, 64), {"head_dim": 64})["formula"][0]
+
+
+def test_only_a_field_that_decides_the_length_is_named_behind_it() -> None:
+    """Latent attention's head_dim is what RoPE sees of a head, not how wide its queries are."""
+    config = of("q", (1, 128, 5, 192), MLA)["config"]
+    assert [line.partition(":")[0] for line in config] == ["qk_head_dim = 192"]
+
+
+def test_a_recurrences_letters_are_its_own() -> None:
+    lines = of("x", (1, 5, 8, 64), {"vocab_size": 64, "num_attention_heads": 8})
+    assert "V=64 numbers of a head's value" in lines["shape"][0]
+    assert "config" not in lines
+
+
+def test_rope_is_tried_only_where_something_turns() -> None:
+    assert "RoPE" in of("q", (1, 4, 5, 8), {"rope_theta": 10000.0})["try"][0]
+    assert "RoPE" not in of("q", (1, 12, 5, 64), {"model_type": "gpt2"})["try"][0]

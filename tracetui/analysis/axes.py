@@ -35,7 +35,7 @@ _ROLE_AXES = {
     "input": ("B", "T", "D"),
     "attn_residual": ("B", "T", "D"),
 }
-_RECURRENT_AXES = {
+RECURRENT_AXES = {
     "conv": ("B", "C", "T"),
     "conv_state": ("B", "C", "W"),
     "x": ("B", "T", "H", "V"),
@@ -146,7 +146,7 @@ def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:
     rank, last = len(record.shape), record.place.whole_shape(record.shape)[-1:]
     if record.role and len(by_role := _ROLE_AXES.get(record.role, ())) == rank:
         return by_role
-    if record.role and len(by_role := _RECURRENT_AXES.get(record.role, ())) >= rank:
+    if record.role and len(by_role := RECURRENT_AXES.get(record.role, ())) >= rank:
         return by_role[:rank]
     if record.site == "logits" and rank == 3:
         return ("B", "T", "V")

@@ -9,30 +9,43 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from tracetui.analysis.axes import Axis, axes_of
+from tracetui.analysis.axes import RECURRENT_AXES, Axis, axes_of
 from tracetui.debugger.state import ScreenState
 from tracetui.recipe.fields.explain import explanation
 from tracetui.recording.record import is_layer
 
-_AXES = {
-    "B": ("prompts", ""),
-    "T": ("tokens", ""),
-    "S": ("keys", ""),
-    "D": ("channels of the residual stream", "hidden_size"),
-    "H": ("query heads", "num_attention_heads"),
-    "G": ("kv heads", "num_key_value_heads"),
-    "K": ("numbers of a head", "head_dim"),
-    "Kv": ("numbers of a head's value", "head_dim"),
-    "F": ("features of the feed-forward block", "intermediate_size"),
-    "V": ("tokens of the vocabulary", "vocab_size"),
-    "E": ("experts", "num_experts"),
-    "A": ("experts of a token", "num_experts_per_tok"),
-    "N": ("tokens of all prompts", ""),
-    "R": ("numbers of the latent", "kv_lora_rank"),
-    "H·K": ("heads side by side", "num_attention_heads"),
-    "G·K": ("kv heads side by side", "num_key_value_heads"),
-    "G·Kv": ("kv heads side by side", "num_key_value_heads"),
+_AXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "B": ("prompts", ()),
+    "T": ("tokens", ()),
+    "S": ("keys", ()),
+    "D": ("channels of the residual stream", ("hidden_size",)),
+    "H": ("query heads", ("num_attention_heads",)),
+    "G": ("kv heads", ("num_key_value_heads",)),
+    "K": ("numbers of a head", ("head_dim", "qk_head_dim")),
+    "Kv": ("numbers of a head's value", ("v_head_dim", "head_dim")),
+    "F": ("features of the feed-forward block", ("intermediate_size",)),
+    "V": ("tokens of the vocabulary", ("vocab_size",)),
+    "E": ("experts", ("num_experts", "n_routed_experts", "num_local_experts")),
+    "A": ("experts of a token", ("num_experts_per_tok",)),
+    "N": ("tokens of all prompts", ()),
+    "n": ("tokens of this expert", ()),
+    "R": ("numbers of the latent", ("kv_lora_rank",)),
+    "rope": ("numbers of the rotary key", ("qk_rope_head_dim",)),
+    "H·K": ("heads side by side", ("num_attention_heads",)),
+    "G·K": ("kv heads side by side", ("num_key_value_heads",)),
+    "G·Kv": ("kv heads side by side", ("num_key_value_heads",)),
 }
+"""What each axis counts, and the fields of the configuration that may decide it."""
+_RECURRENT_AXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    **{axis: _AXES[axis] for axis in "BT"},
+    "H": ("heads, or single channels", ()),
+    "G": ("groups of heads", ()),
+    "K": ("numbers of a head's key", ()),
+    "V": ("numbers of a head's value", ()),
+    "C": ("channels of the convolution", ()),
+    "W": ("tokens kept", ()),
+}
+"""The same letters in a recurrence."""
 _WORDS_OF_PANE = {
     "tensor": ("kv head", "rotary_emb#1"),
     "attention": ("kv head", "softmax·V", "sink"),
@@ -57,20 +70,21 @@ class LessonLine:
 
 def lesson(state: ScreenState, pane: str) -> Iterator[LessonLine]:
     """Of the record looked at and the pane in front."""
-    tables = _tables()
+    tables, config = _tables(), state.trace.run.config
     if state.cursor >= 0:
         record = state.record
-        about = _about(record.role, record.module, tables)
+        about = _about(record.role, record.module, tables, isinstance(config.get("kv_lora_rank"), int))
         yield LessonLine("", record.key)
         yield LessonLine("what", about["what"])
         yield LessonLine("formula", about["formula"])
         yield from _shape(state)
-        yield from _rope_base(record.role, record.module, state.trace.run.config)
+        base = list(_rope_base(record.role, record.module, config))
+        yield from base
         yield LessonLine("healthy", about["healthy"])
-        yield LessonLine("try", about["try"])
+        turned = [about["turned"]] if base and "turned" in about else []
+        yield LessonLine("try", "; ".join([*turned, about["try"]]))
     if (of_pane := tables["panes"].get(pane)) is not None:
         yield LessonLine("this pane", of_pane["what"])
-    config = state.trace.run.config
     yield from (_word(word, config) for word in _WORDS_OF_PANE.get(pane, ()) if _belongs(word, state))
 
 
@@ -108,18 +122,21 @@ def _belongs(word: str, state: ScreenState) -> bool:
     return _PART.search(word) is None or (state.cursor >= 0 and _PART.search(state.record.key) is not None)
 
 
-def _about(role: str, module: str, tables: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Mapping[str, str]:
+def _about(
+    role: str, module: str, tables: Mapping[str, Mapping[str, Mapping[str, str]]], is_latent: bool
+) -> Mapping[str, str]:
     """The entry of a role, of a module's last name, or of modules of its kind."""
     modules, name = tables["modules"], module.rpartition(".")[2]
-    if role in tables["roles"]:
-        return tables["roles"][role]
-    if name in modules and name not in ("layer", "module"):
+    if role:
+        of_latent = tables["latent"].get(role) if is_latent else None
+        return of_latent or tables["roles"].get(role) or modules["inside"]
+    if name in modules and name not in ("layer", "module", "inside"):
         return modules[name]
     if name in ("attn", "attention", "self_attention"):
         return modules["self_attn"]
     if _NORM.search(name):
         return modules["norm"]
-    return modules["layer" if is_layer(module) and not role else "module"]
+    return modules["layer" if is_layer(module) else "module"]
 
 
 def _shape(state: ScreenState) -> Iterator[LessonLine]:
@@ -128,16 +145,23 @@ def _shape(state: ScreenState) -> Iterator[LessonLine]:
     axes = [axis for axis in axes_of(state.record, config) if axis.name]
     if not axes:
         return
-    yield LessonLine("shape", ", ".join(_axis(axis) for axis in axes))
+    known = _RECURRENT_AXES if state.record.role in RECURRENT_AXES else _AXES
+    yield LessonLine("shape", ", ".join(_axis(axis, known.get(axis.name, ("", ()))[0]) for axis in axes))
     family = str(config.get("model_type", ""))
-    for field in dict.fromkeys(_AXES.get(axis.name, ("", ""))[1] for axis in axes):
-        if field and field in config and (text := explanation(field, family)):
+    for field in dict.fromkeys(_deciding(axis, known, config) for axis in axes):
+        if text := explanation(field, family):
             yield LessonLine("config", f"{field} = {config[field]}: {text}")
 
 
-def _axis(axis: Axis) -> str:
+def _deciding(axis: Axis, known: Mapping[str, tuple[str, tuple[str, ...]]], config: Mapping[str, object]) -> str:
+    """The field behind an axis' length: one of as much, or of heads that lie side by side; empty if there is none."""
+    _, fields = known.get(axis.name, ("", ()))
+    length = axis.length if axis.whole is None else axis.whole
+    return next((one for one in fields if one in config and ("·" in axis.name or config[one] == length)), "")
+
+
+def _axis(axis: Axis, noun: str) -> str:
     """`T=12 tokens`, `B=1 prompt`."""
-    noun, _ = _AXES.get(axis.name, ("", ""))
     named = noun if axis.length != 1 else _ONE.sub(r"\1", noun, count=1)
     return f"{axis.name}={axis.length} {named}".rstrip()
 
