@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 MAX_RECORDS = 500_000
 MAX_HEADER = 128 << 20
 """Bytes of the JSON header, and of the timing."""
@@ -52,6 +50,9 @@ def _counts(text: bytes | memoryview) -> tuple[int, int]:
 
 def _field(document: bytes, name: str) -> bytes | memoryview:
     """The text of one field of an object; nothing where there is none, or where this is no JSON."""
+    # Not before numpy: it brings typing_extensions, with which all that is generic in numpy is made more slowly.
+    import msgspec
+
     form: Any = msgspec.defstruct("Form", [("field", msgspec.Raw, msgspec.Raw())], rename={"field": name})
     try:
         return memoryview(msgspec.json.decode(document, type=form).field)
