@@ -17,6 +17,7 @@ from tracetui.debugger.start_page import page_of_recording
 from tracetui.recording.trace import Trace
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.messages import Jump
+from tracetui.ui.panes.attention.head_wall import HeadWall
 from tracetui.ui.panes.tensor.outlier_map import OutlierMap
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
 from tracetui.views.tokens import token_label
@@ -91,6 +92,15 @@ async def test_a_key_goes_to_the_largest_element() -> None:
         assert "the largest element: [0, " in it.text()
         await it.press("x")
         assert grid.value == value.flat[np.abs(value).argmax()]
+
+
+async def test_keys_of_every_pane_are_heard_in_the_table_too() -> None:
+    async with at(SITE) as it:
+        assert it.top.query_one(ValueGrid).has_focus
+        await it.press("L")
+        assert any("told of no pixels" in notice for notice in it.notices)
+        await it.press("H")
+        assert it.top.query_one(HeadWall).display
 
 
 async def test_without_values_there_is_no_largest_element_to_go_to() -> None:

@@ -46,8 +46,8 @@ class ValueGrid(Canvas, can_focus=True):
         *CELL_KEYS,
         Binding("pageup", "page(-1, 0)", "page up", show=False, id="page_up"),
         Binding("pagedown", "page(1, 0)", "page down", show=False, id="page_down"),
-        Binding("shift+left,H", "page(0, -1)", "page left", show=False, id="page_left"),
-        Binding("shift+right,L", "page(0, 1)", "page right", show=False, id="page_right"),
+        Binding("shift+left", "page(0, -1)", "page left", show=False, id="page_left"),
+        Binding("shift+right", "page(0, 1)", "page right", show=False, id="page_right"),
     ]
 
     class CellShown(Message):
