@@ -179,7 +179,7 @@ class TracetuiApp(ThemedApp):
         self.end(INTERRUPTED)
 
     def action_pixels(self) -> None:
-        """Large maps in pixels, or in half blocks."""
+        """Large maps and histograms in pixels, or in block characters."""
         notify(self, self.pictures.switch())
 
     def action_command_palette(self) -> None:

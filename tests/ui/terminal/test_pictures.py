@@ -40,7 +40,7 @@ ANSWERS = {
     "kitty": b"\x1b_Gi=31;OK\x1b\\\x1b[6;16;8t\x1b[?62;c",
     "sixel": b"\x1b[6;16;8t\x1b[?62;4;22c",
 }
-HALF_BLOCKS = b"maps are drawn in half blocks"
+IN_CHARACTERS = b"maps and histograms are"
 
 
 def opened(env: dict[str, str] | None = None) -> Terminal:
@@ -83,7 +83,7 @@ def test_the_picture_that_comes_is_the_matrix_in_the_legends_colours(protocol: s
         terminal._wait(lambda: mark in terminal.written[before:], "the picture again", 60)
         assert b"a=t," not in terminal.written[before:], "kitty has the data"
         terminal.send("L")
-        terminal.until_written(HALF_BLOCKS)
+        terminal.until_written(IN_CHARACTERS)
         terminal.send("\x11")
         terminal.ended()
         terminal.assert_restored()

@@ -85,7 +85,7 @@ COMMANDS = (
     Command("outlier_map", "O", "the tensor's values as a map, or as a table again", "Look"),
     Command("scores", "a", "attention: before mask, masked, probabilities, latent", "Look"),
     Command("heads", "H", "attention: all heads of the layer, of all layers, one head", "Look"),
-    Command("pixels", "L", "large maps in pixels or half blocks, where the terminal has pixels", "Look", app="pixels"),
+    Command("pixels", "L", "maps, histograms in pixels or characters, where there are pixels", "Look", app="pixels"),
     Command("rope", "R", "RoPE: scores by halves and by adjacent pairs", "Look"),
     Command("source", "v", "the model's own code behind this record", "Look"),
     Command("lens", "P", "the lens: what each layer would predict, layer by token", "Look"),

@@ -27,6 +27,7 @@ from tracetui.views.pixels.sketch import Sketch
 
 _FIRST_NUMBER = 0x7470
 """kitty's pictures are numbered for all programs in its window."""
+_IN_CHARACTERS = "maps and histograms are drawn in characters"
 
 
 @dataclass(eq=False, slots=True)
@@ -80,11 +81,11 @@ class Pictures:
     def switch(self) -> str:
         """Pictures on or off; what is to be said of it."""
         if self._graphics is None:
-            return "this terminal told of no pixels (kitty's, iTerm2's or sixels): maps are drawn in half blocks"
+            return f"this terminal told of no pixels (kitty's, iTerm2's or sixels): {_IN_CHARACTERS}"
         self._on = not self._on
         self._begin_anew()
         name = self._graphics.protocol.value
-        return f"large maps are drawn in pixels ({name})" if self._on else "maps are drawn in half blocks"
+        return f"large maps and histograms are drawn in pixels ({name})" if self._on else _IN_CHARACTERS
 
     def shows(self, widget: Widget) -> bool:
         """Whether the widget's pictures are painted, so that its characters aren't seen."""

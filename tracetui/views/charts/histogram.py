@@ -17,6 +17,7 @@ from tracetui.views.cells import Line, blank, column, line, runs
 from tracetui.views.inks import Inks
 
 Floats = npt.NDArray[np.float64]
+Heights = npt.NDArray[np.intp]
 
 _WITH_TAILS = 4
 """Lines from which on one may say what lies beyond the axis, where the axis itself has no room for it."""
@@ -40,11 +41,23 @@ def histogram_lines(
         return _nothing(width, height, inks)
     below = _axis(histogram, width, inks, told, height >= _WITH_TAILS) if height > 1 else []
     rows = height - len(below)
-    eighths = bar_heights(per_column(histogram.counts, width, _places(histogram)), rows, log)
+    eighths = column_heights(histogram, width, rows * 8, log).tolist()
     zero = float(histogram.positions(np.zeros(1))[0])
     styles = [_sign_style(low, high, zero, inks) for low, high in pairwise(np.linspace(0.0, 1.0, width + 1))]
     lines = [runs([column(count, row) for count in eighths], styles) for row in range(rows - 1, -1, -1)]
     return [*lines, *below]
+
+
+def bar_rows(histogram: Histogram, width: int, height: int, told: str = "") -> int:
+    """How many of the lines that `histogram_lines` makes are bars: the first ones, those above the axis."""
+    if width <= 0 or height <= 0 or histogram.finite == 0:
+        return 0
+    return height if height == 1 else height - len(_axis(histogram, width, Inks(), told, height >= _WITH_TAILS))
+
+
+def column_heights(histogram: Histogram, width: int, most: int, log: bool = False) -> Heights:
+    """How high the bar in each of `width` columns is [width], of `most`."""
+    return bar_heights(per_column(histogram.counts, width, _places(histogram)), most, log)
 
 
 def _places(histogram: Histogram) -> Floats | None:
@@ -65,14 +78,14 @@ def per_column(counts: npt.NDArray[np.int64], width: int, places: Floats | None 
     return np.diff(np.interp(np.linspace(0.0, 1.0, width + 1), edges, total))
 
 
-def bar_heights(counts: Floats, rows: int, log: bool) -> list[int]:
-    """Heights in eighths of a row: the largest count fills all rows, the smallest above nothing one eighth."""
+def bar_heights(counts: Floats, most: int, log: bool = False) -> Heights:
+    """Whole heights: the largest count gets `most`, the smallest above nothing 1."""
     scaled = np.log1p(counts) if log else counts
     top = scaled.max(initial=0.0)
     if top == 0:
-        return [0] * len(counts)
-    eighths = np.rint(scaled / top * rows * 8).astype(int)
-    return np.where(counts > 0, np.maximum(eighths, 1), 0).tolist()  # type: ignore[no-any-return]
+        return np.zeros(len(counts), np.intp)
+    heights: Heights = np.rint(scaled / top * most).astype(np.intp)
+    return np.where(counts > 0, np.maximum(heights, 1), 0)
 
 
 def _sign_style(low: float, high: float, zero: float, inks: Inks) -> Style:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
+from textual.strip import Strip
 
 from tracetui.analysis.axes import describe, describe_shape, split_heads
-from tracetui.analysis.distribution.distribution import Distribution
 from tracetui.analysis.distribution.histogram import HistogramScale
 from tracetui.analysis.health.diagnosis import NearLimit
 from tracetui.recording.record import Record
@@ -20,43 +19,23 @@ from tracetui.recording.trace import Trace
 from tracetui.text import count, statistic
 from tracetui.ui.painting.drawings import Drawing, Same
 from tracetui.ui.panes.tensor.reading import Reading
+from tracetui.ui.panes.tensor.shown_histogram import ShownHistogram, shown_scale
+from tracetui.ui.panes.tensor.summary_plan import NARROW_ROWS, TABLE, SummaryPlan, summary_plan
+from tracetui.ui.terminal.pictures import pictures_of
+from tracetui.ui.theme.variables import inks
 from tracetui.ui.widgets.canvas import Canvas, Patience
 from tracetui.views.cells import Line, blank, fit_end, line
-from tracetui.views.charts.histogram import histogram_lines
 from tracetui.views.finite import finite_words
 from tracetui.views.inks import Inks
 from tracetui.views.parts import fitted, part
+from tracetui.views.pixels.sketch import Sketch
 from tracetui.views.place import outlier_line
 from tracetui.views.run.ranks import odd_ranks
 
 _NAMES = 20
 """Cells that the names of three columns take."""
-_SIDE_BY_SIDE = 76
-_TABLE = 46
-_ROWS, _NARROW_ROWS = 4, 6
-"""Of three columns, and of two where three would cut their numbers."""
-
 
 _Entry = tuple[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How many rows each part gets."""
-
-    facts: int
-    rows: int
-    """Of the table."""
-    side: bool
-    """Whether the histogram stands beside the table."""
-    histogram: int
-    outliers: int
-    """Whether a line has room that says where the largest element is."""
-    air: int
-
-    @property
-    def height(self) -> int:
-        return self.facts + self.rows + self.histogram + self.outliers + 2 * self.air
 
 
 class Summary(Canvas):
@@ -71,6 +50,8 @@ class Summary(Canvas):
         """Of the histogram, as the user chose it; None: whatever fits."""
         self._brief = False
         self._patience = Patience(self, self._paint_without)
+        self._sketched: tuple[object, Sketch | None] = None, None
+        """What the histogram's sketch was made for, and the sketch."""
 
     def drawing(self) -> Drawing | None:
         if self._reading is None:
@@ -124,7 +105,7 @@ class Summary(Canvas):
         if not elements:
             return False
         scales = list(elements.histograms)
-        after = scales[(scales.index(_shown_scale(elements, self.scale)) + 1) % len(scales)]
+        after = scales[(scales.index(shown_scale(elements, self.scale)) + 1) % len(scales)]
         self.scale = None if after is elements.fitting else after
         self.repaint()
         return True
@@ -132,15 +113,8 @@ class Summary(Canvas):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._plan(width, viewport.height).height
 
-    def _plan(self, width: int, screen: int) -> _Plan:
-        """What has room: on a low screen the values below matter more than the histogram."""
-        side = width >= _SIDE_BY_SIDE
-        histogram = 0 if side or screen < 20 else (5 if screen >= 30 else 3)
-        rows = _ROWS if width >= _TABLE or screen < 20 else _NARROW_ROWS
-        low = screen < 20
-        if self.brief and screen < 30:
-            return _Plan(2 if low else 3, 0, False, 0, outliers=int(not low), air=0)
-        return _Plan(2 if low else 3, rows, side, histogram, outliers=int(not low), air=int(screen >= 30))
+    def _plan(self, width: int, screen: int) -> SummaryPlan:
+        return summary_plan(width, screen, self._brief)
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._record is None or self._trace is None:
@@ -154,6 +128,40 @@ class Summary(Canvas):
             return lines
         lines += _numbers(self._reading, self.scale, width, plan, inks) if plan.rows else []
         return [*lines, *_outliers(self._reading, width, inks)] if plan.outliers else lines
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        lines = super().render_lines(crop)
+        self._offer_bars()
+        return lines
+
+    def notify_style_update(self) -> None:
+        self._sketched = None, None
+        super().notify_style_update()
+
+    def _offer_bars(self) -> None:
+        """The histogram's bars in pixels, of the record whose lines are on the screen."""
+        pictures = pictures_of(self)
+        if pictures is None or pictures.graphics is None:
+            return
+        if self._sketched[0] != (made_for := (self.on_screen, self.size)):
+            self._sketched = made_for, self._sketch()
+        sketch = self._sketched[1]
+        pictures.offer(self, [sketch] if sketch else [], self._update_bars)
+
+    def _update_bars(self) -> None:
+        """Have the bars' place painted again: a picture is written behind an update of the screen."""
+        if (sketch := self._sketched[1]) is not None:
+            area = sketch.area
+            self.refresh(Region(area.x, area.y, area.width, area.height))
+
+    def _sketch(self) -> Sketch | None:
+        elements, (width, height) = self._reading and self._reading.distribution, self.size
+        plan = self._plan(width, self.screen.size.height)
+        area = plan.histogram_area(width)
+        if not elements or area.y + area.height > height:
+            return None
+        shown = ShownHistogram.of(elements, self.scale)
+        return shown.sketch(area, inks(self.app.theme_variables), self.rich_style)
 
 
 def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, inks: Inks) -> list[Line]:
@@ -202,36 +210,22 @@ def _told(facts: list[str], width: int) -> str:
     return "".join(fitted([part(f" {facts[0]}"), *ranked, part(f" · {facts[-1]}", "")], width))
 
 
-def _numbers(reading: Reading, scale: HistogramScale | None, width: int, plan: _Plan, inks: Inks) -> list[Line]:
+def _numbers(reading: Reading, scale: HistogramScale | None, width: int, plan: SummaryPlan, inks: Inks) -> list[Line]:
     elements, kurtosis = reading.distribution, math.nan
     if elements is None:
         return _table(reading.statistics, kurtosis, width, plan.rows, inks)
     kurtosis = elements.outliers.kurtosis
+    picture = ShownHistogram.of(elements, scale).lines(plan.histogram_area(width), inks)
     if not plan.side:
-        picture = _histogram(elements, scale, width - 2, plan.histogram, inks)
         table = _table(reading.statistics, kurtosis, width, plan.rows, inks)
         return table + [[*blank(1), *row] for row in picture]
-    table = _table(reading.statistics, kurtosis, _TABLE, plan.rows, inks)
-    picture = _histogram(elements, scale, width - _TABLE - 3, _ROWS, inks)
+    table = _table(reading.statistics, kurtosis, TABLE, plan.rows, inks)
     return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
 
 
 def _outliers(reading: Reading, width: int, inks: Inks) -> list[Line]:
     elements = reading.distribution
     return [] if elements is None else [outlier_line(reading.trace, reading.record, elements.outliers, width, inks)]
-
-
-def _shown_scale(elements: Distribution, chosen: HistogramScale | None) -> HistogramScale:
-    """The scale chosen, or where the tensor has no such one, that which fits."""
-    return chosen if chosen is not None and chosen in elements.histograms else elements.fitting
-
-
-def _histogram(
-    elements: Distribution, chosen: HistogramScale | None, width: int, height: int, inks: Inks
-) -> list[Line]:
-    scale = _shown_scale(elements, chosen)
-    told = "" if scale is HistogramScale.LINEAR else str(scale)
-    return histogram_lines(elements.histograms[scale], width, height, inks, told=told)
 
 
 def _table(statistics: Statistics, kurtosis: float, width: int, rows: int, inks: Inks) -> list[Line]:
@@ -255,9 +249,9 @@ def _table(statistics: Statistics, kurtosis: float, width: int, rows: int, inks:
         ("zeros", statistics.zeros),
     ]
     columns, rooms = [spread, extremes, odd], [10, 10, 0]
-    if width < _TABLE and rows == _NARROW_ROWS:
+    if width < TABLE and rows == NARROW_ROWS:
         columns = [[*spread, *odd[:2]], [*extremes[:3], *odd[3:1:-1], extremes[3]]]
-    elif width < _TABLE:
+    elif width < TABLE:
         rooms = [max(len(_shown(value)) for _, value in column) for column in columns]
         if _NAMES + sum(rooms) > width:
             columns, rooms = [[*spread[:2], *odd[:2]], [*extremes[:2], *odd[2:]]], [10, 10]
