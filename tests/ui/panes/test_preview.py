@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER, FakeSession
-from tracetui.debugger.session import Prepared, Preview, PromptRow
+from tracetui.debugger.session import Failed, Prepared, Preview, PromptRow
 from tracetui.recipe import Prompts
 from tracetui.recording.record import Token
 from tracetui.ui.panes.tensor.welcome import Welcome
@@ -45,6 +46,18 @@ async def test_why_a_prompt_cannot_run_is_told_before_it_does() -> None:
     problem = Preview(CHAT, problem="no chat template\x1b")
     async with driven(offer=OFFERED, prepare=lambda session: session.send(problem)) as it:
         assert "no chat template␛" in told(it)
+
+
+async def test_why_a_prompt_cannot_run_is_told_once_when_it_was_run_all_the_same() -> None:
+    def prepare(session: FakeSession, error: str) -> None:
+        session.send(Preview(CHAT, problem="id 999 is outside"))
+        session.send(Failed(error))
+
+    async with driven(offer=OFFERED, prepare=partial(prepare, error="id 999 is outside")) as it:
+        assert told(it).count("id 999 is outside") == 1
+    async with driven(offer=OFFERED, prepare=partial(prepare, error="out of memory")) as it:
+        assert "id 999 is outside" in told(it)
+        assert "out of memory" in told(it)
 
 
 async def test_a_changed_text_is_never_shown_with_the_old_tokens() -> None:

@@ -97,7 +97,8 @@ def _memory(state: ScreenState, detailed: bool) -> list[Content]:
 def _preview(state: ScreenState) -> list[Content]:
     """What Enter would run, where there is more to it than the prompt line shows."""
     preview = state.preview
-    warnings = preview_warnings(preview) if preview is not NO_PREVIEW else []
+    is_told = state.phase is Phase.FAILED and preview.problem == state.error
+    warnings = preview_warnings(preview) if preview is not NO_PREVIEW and not is_told else []
     if not (warnings or (preview.prompts.chat and preview.rows)):
         return []
     parts = [*warnings, _call(state, recorded=False), Content(""), *preview_rows(preview)]
