@@ -17,6 +17,7 @@ from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import Recorder, empty_recorder
 from tests.ui.tiny_mla import SITE, H
+from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
 from tracetui.analysis.rope.pairs import RopeCheck
 from tracetui.debugger.session import Module
@@ -184,6 +185,17 @@ def test_on_a_short_screen_a_rotation_that_is_well_takes_no_lines_of_its_own(mon
     assert words[1].endswith("· ✓ RoPE halves")
     checks.rope = replace(turned, off={"halves": off, "pairs": off})
     assert "RoPE UNCLEAR" in facts(plane, checks, None, 80, short=True).plain
+
+
+def test_on_a_short_screen_what_a_cache_costs_has_one_line() -> None:
+    plane = Mock(latent_kind="absorbed_scores", latent=None, head=0, cost=CacheCost(81920, 1152, 65536, 61, "bfloat16"))
+    plane.view = Mock(heads=4, kv_heads=4, mask=False, call=Mock(scale=0.5, softcap=0.0, sliding_window=0, kernel="x"))
+    plane.view.kv_head.return_value = 0
+    checks = Mock(identity=Identity(1e-7, 1e-5, holds=True))
+    assert len(facts(plane, checks, None, 60, short=False).plain.splitlines()) == 5
+    *_, last = words = facts(plane, checks, None, 60, short=True).plain.splitlines()
+    assert len(words) == 3
+    assert last == " cache absorbed 1.12 KiB · naive 80.00 KiB · MHA 64.00 KiB"
 
 
 async def test_a_layout_that_cant_be_told_is_explained() -> None:

@@ -102,6 +102,8 @@ def test_a_narrow_screen_has_the_whole_in_two_lines_and_a_row_in_four() -> None:
         "KL 0.42 nats a token; the same next token at 80.0%; 3 of 21 weights differ",
         "largest, 1.26, after token 4 “·city”: ·of 90.0% became ⏎ 30.0%",
     ]
+    stayed = replace(REPORT, by_position=REPORT.by_position[:1])
+    assert "became" not in list(brief_lines(stayed))[1]
     layer = ranked(REPORT, Ranking.LAYER).rows[0]
     assert detail_text(REPORT, layer.damage) == (
         "layers.1 alone: KL 0.21 nats a token, the mean of 38, 50% of what all do; largest, 0.63, after token 4 “·city”"

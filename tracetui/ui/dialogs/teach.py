@@ -18,8 +18,8 @@ from tracetui.ui.dialogs.dialog import Dialog
 from tracetui.ui.dialogs.dialog_keys import CLOSE, DialogKeys
 from tracetui.ui.keys.commands import COMMANDS, shown_keys
 
-_LABEL = 14
-"""Columns of a label."""
+_GAP = 2
+"""Columns between the labels and what is said."""
 _FRAME = 6
 """Columns of the dialog's padding and its scrollbar."""
 _WIDEST = 100
@@ -59,13 +59,15 @@ class TeachScreen(Dialog[None]):
             yield DialogKeys(("?", "all keys", "all_keys"), CLOSE)
 
     def _content(self, room: int) -> Iterator[Content]:
-        for line in self._lines:
-            yield from _folded(line.label, line.text, room)
         commands = [command for command in COMMANDS if command.id in _OF_PANE.get(self._pane, ())]
+        keys = [shown_keys(command, self._keymap_shown) for command in commands]
+        labels = _GAP + max(map(len, [*keys, *(line.label for line in self._lines)]), default=0)
+        for line in self._lines:
+            yield from _folded(line.label, line.text, labels, room)
         if commands:
             yield Content("")
-        for command in commands:
-            yield from _folded(shown_keys(command, self._keymap_shown), command.help, room, "bold $accent")
+        for key, command in zip(keys, commands, strict=True):
+            yield from _folded(key, command.help, labels, room, "bold $accent")
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#teach").scroll_relative(y=by, animate=False)
@@ -75,8 +77,8 @@ class TeachScreen(Dialog[None]):
         self._all_keys()
 
 
-def _folded(label: str, text: str, room: int, style: str = "$quiet") -> Iterator[Content]:
-    """A label and its text in lines; a text without a label is a heading, or goes on."""
-    first, *others = textwrap.wrap(visible(text, 2000), max(20, room - _LABEL)) or [""]
-    yield Content.assemble((f"{label:<{_LABEL}}", style), (first, "" if label else "bold"))
-    yield from (Content(f"{'':<{_LABEL}}{part}") for part in others)
+def _folded(label: str, text: str, labels: int, room: int, style: str = "$quiet") -> Iterator[Content]:
+    """A label and its text in lines; a text without a label is a heading, or goes on. labels: columns of all labels."""
+    first, *others = textwrap.wrap(visible(text, 2000), max(20, room - labels)) or [""]
+    yield Content.assemble((f"{label:<{labels}}", style), (first, "" if label else "bold"))
+    yield from (Content(f"{'':<{labels}}{part}") for part in others)

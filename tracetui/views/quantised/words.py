@@ -78,9 +78,11 @@ def _of_position(damage: PositionDamage) -> str:
 
 
 def _short_guess(damage: PositionDamage) -> str:
-    """`·Tower 92.8% became ade 31.5%`"""
+    """`·Tower 92.8% became ade 31.5%`, or `·Tower 92.8%, quantised 31.5%` where the next token stayed."""
     shift = damage.shift
     original = f"{label(damage.original)} {shift.original.probability:.1%}"
+    if damage.is_same:
+        return f"{original}, quantised {shift.quantised.probability:.1%}"
     return f"{original} became {label(damage.quantised)} {shift.quantised.probability:.1%}"
 
 

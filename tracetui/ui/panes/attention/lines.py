@@ -29,7 +29,7 @@ def facts(
 ) -> Content:
     """Every line; `checks` and the identity of the whole call follow once somebody has computed them.
 
-    short: a rotation that is as it should be is said in the line of the other check.
+    short: a rotation that is as it should be is said in the line of the other check, and a cache's cost in one.
     """
     return Content("\n").join(list(_lines(attention, checks, all_heads, width, short)))
 
@@ -51,7 +51,7 @@ def _lines(
     identity = checks.identity if checks else None
     if attention.latent_kind and attention.cost:
         yield _checked(("naive vs absorbed, before the mask", "naive vs absorbed", "vs absorbed"), identity, [], width)
-        yield from _cache(attention.cost, width)
+        yield from _cache(attention.cost, width, short)
         return
     layout = _well_turned(checks) if short and attention.ran and rows_permuted(attention.view) else ""
     if attention.ran:
@@ -142,9 +142,18 @@ def verdict(identity: Identity) -> str:
     return f"{'agrees to' if identity.holds else 'off by'} {identity.difference:.2g}"
 
 
-def _cache(cost: CacheCost, width: int) -> Iterator[Content]:
-    """What one token costs, in a layer and in all, the three ways to cache; the last ways go where there is no room."""
+def _cache(cost: CacheCost, width: int, short: bool) -> Iterator[Content]:
+    """What one token costs, in a layer and in all, the three ways to cache; the last ways go where there is no room.
+
+    short: one line, of one layer.
+    """
     ways = {"absorbed": cost.absorbed, "naive": cost.naive, "plain MHA": cost.multi_head}
+    if short:
+        first, *others = (f"{way.removeprefix('plain ')} {size(byte_count)}" for way, byte_count in ways.items())
+        more = (part(f" · {way}", "", rank=2) for way in others)
+        words = [part(" cache of a token, 1 layer: ", " cache ", " ", rank=3), part(first), *more]
+        yield Content.styled("".join(fitted(words, width)), "$quiet")
+        return
     yield Content.styled(_row("cache", ways, "   for one token", width), "$quiet")
     one, whole = ([size(byte_count * layers) for byte_count in ways.values()] for layers in (1, cost.layers))
     yield Content(_row("1 layer", one, f"   naive is {cost.saving:.3g}× absorbed", width))
