@@ -148,7 +148,7 @@ def test_of_latent_attention_the_rotary_part_is_turned(layout: Any) -> None:
 REFUSED: dict[str, tuple[Any, str]] = {
     "stablelm": (lambda: built("stablelm", **UNGROUPED, partial_rotary_factor=0.25), "both layouts are the same"),
     "gpt_neox": (lambda: built("gpt_neox", **SHORT, hidden_size=32, intermediate_size=48), "in one projection"),
-    "gpt2": (lambda: built("gpt2", vocab_size=61, n_embd=32, n_layer=2, n_head=4), "in one projection"),
+    "gpt2": (lambda: built("gpt2", vocab_size=61, n_embd=32, n_layer=2, n_head=4), "no rotary embedding"),
     "opt": (lambda: built("opt", **SHORT, hidden_size=32, ffn_dim=48, word_embed_proj_dim=32), "no rotary embedding"),
 }  # fmt: skip
 

@@ -65,6 +65,17 @@ def test_heads_that_share_nothing_are_not_said_to_share() -> None:
     assert "kv head" not in {line.label for line in lesson(alone, "attention")}
 
 
+@pytest.mark.parametrize(("heads", "shares"), [(4, False), (2, True)])
+def test_heads_are_counted_in_what_was_recorded_where_the_configuration_calls_them_otherwise(
+    heads: int, shares: bool
+) -> None:
+    """GPT-2's n_head, with as many keys, is no grouped-query attention."""
+    shown = state("model.layers.0.self_attn:k")
+    records = [replace(one, shape=(1, heads, 17, 8)) if one.role == "k" else one for one in shown.trace.records]
+    gpt2 = replace(shown.trace, records=records, run=replace(shown.trace.run, config={"n_head": 4}))
+    assert ("kv head" in {line.label for line in lesson(replace(shown, trace=gpt2), "attention")}) is shares
+
+
 @pytest.mark.parametrize("config", [{"rope_theta": 10000.0}, {"rope_parameters": {"rope_theta": 10000.0}}])
 def test_what_turns_is_explained_by_the_base_of_its_frequencies(config: dict[str, object]) -> None:
     """What somebody who asks how RoPE works looks for first."""
@@ -84,7 +95,7 @@ def of(role: str, shape: tuple[int, ...], config: dict[str, object]) -> dict[str
     """The lesson of such a record of layer 0's attention, by label."""
     found = state("model.layers.0.self_attn:q")
     record = replace(found.record, site=f"model.layers.0.self_attn:{role}", shape=shape)
-    records = replace(found.trace, records=[record], run=replace(found.trace.run, config=config))
+    records = replace(found.trace, records=[record], attention={}, run=replace(found.trace.run, config=config))
     lines: dict[str, list[str]] = {}
     for line in lesson(replace(found, trace=records, cursor=0), "tensor"):
         lines.setdefault(line.label, []).append(line.text)

@@ -13,6 +13,7 @@ from tracetui.analysis.axes import RECURRENT_AXES, Axis, axes_of
 from tracetui.debugger.state import ScreenState
 from tracetui.recipe.fields.explain import explanation
 from tracetui.recording.record import is_layer
+from tracetui.recording.trace import Trace
 
 _AXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "B": ("prompts", ()),
@@ -85,7 +86,8 @@ def lesson(state: ScreenState, pane: str) -> Iterator[LessonLine]:
         yield LessonLine("try", "; ".join([*turned, about["try"]]))
     if (of_pane := tables["panes"].get(pane)) is not None:
         yield LessonLine("this pane", of_pane["what"])
-    yield from (_word(word, config) for word in _WORDS_OF_PANE.get(pane, ()) if _belongs(word, state))
+    counted = _with_heads(state.trace)
+    yield from (_word(word, counted) for word in _WORDS_OF_PANE.get(pane, ()) if _belongs(word, state))
 
 
 def words_in(text: str, pane: str) -> Iterator[LessonLine]:
@@ -115,10 +117,22 @@ def _shares(config: Mapping[str, object]) -> bool:
     return kv_heads is None or heads != kv_heads
 
 
+def _with_heads(trace: Trace) -> Mapping[str, object]:
+    """The configuration; of a family that calls its heads otherwise, with those of the first attention recorded."""
+    config = trace.run.config
+    if all(field in config for field in _KV_FIELDS):
+        return config
+    query = trace.find(next(iter(tuple(trace.attention)), ""))
+    key = trace.find(query.key.replace(":q", ":k", 1)) if query is not None else None
+    if query is None or key is None or len(query.shape) != 4 or len(key.shape) != 4:
+        return config
+    return {**config, **dict(zip(_KV_FIELDS, (query.shape[1], key.shape[1]), strict=True))}
+
+
 def _belongs(word: str, state: ScreenState) -> bool:
     """Whether a word of the pane's has a meaning in this model, and at this record."""
     if word == _KV_HEAD:
-        return _shares(state.trace.run.config)
+        return _shares(_with_heads(state.trace))
     return _PART.search(word) is None or (state.cursor >= 0 and _PART.search(state.record.key) is not None)
 
 

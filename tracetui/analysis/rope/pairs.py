@@ -25,6 +25,7 @@ META, GGUF = "meta", "gguf"
 """What a trace's recipe calls a checkpoint in Meta's own form, and a GGUF file."""
 _GGUF_PAIRS = frozenset({"llama", "mixtral", "granite", "smollm3"})
 """The types of models whose rows llama.cpp's conversion puts in pairs."""
+_NO_ANGLES = "no rotary embedding was recorded before this attention, so no angles to turn by"
 STAND_IN_HALVES = "rows of queries and keys stand in halves"
 """What a note says of a GGUF file of such a model whose rows were left as they are in transformers."""
 _ROUNDINGS = 4
@@ -74,10 +75,11 @@ def check_rope(view: AttentionView, head: int, batch: int = 0) -> RopeCheck | Un
         return Untold("one token alone doesn't tell: its query and its key turn by the same angle")
     given = projected(view, head, batch)
     if isinstance(given, str):
-        return Untold(given)
+        turns = angles_before(view, batch, view.query.shape[3])
+        return Untold(given if turns else _NO_ANGLES)
     angles = angles_before(view, batch, given.query.shape[1])
     if not angles:
-        return Untold("no rotary embedding was recorded before this attention, so no angles to turn by")
+        return Untold(_NO_ANGLES)
     checks = [_check(view, head, batch, given, found) for found in angles]
     if max(check.rotated for check in checks) == 2:
         return Untold("two elements of a head turn, one pair: both layouts are the same")
