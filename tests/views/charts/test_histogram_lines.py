@@ -100,6 +100,11 @@ def test_whole_numbers_name_the_numbers_not_the_edges() -> None:
     assert plain(histogram_lines(experts, 30, 3, INKS))[-1].endswith("─ 7")
 
 
+def test_zero_itself_is_never_shown_as_negative() -> None:
+    styles = styles_of(histogram_lines(of(*range(8)), 40, 2, INKS)[0])
+    assert styles == [INKS.zero] * 5 + [INKS.positive[-1]] * 35
+
+
 def test_nothing_finite_is_said_in_words() -> None:
     assert "no finite values" in plain(histogram_lines(of(float("nan")), 30, 3, INKS))[-1]
 

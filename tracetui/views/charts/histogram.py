@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from tracetui.views.cells import Line, blank, column, line, runs
 from tracetui.views.inks import Inks
 
 Floats = npt.NDArray[np.float64]
-Heights = npt.NDArray[np.intp]
+Whole = npt.NDArray[np.intp]
 
 _WITH_TAILS = 4
 """Lines from which on one may say what lies beyond the axis, where the axis itself has no room for it."""
@@ -42,8 +41,8 @@ def histogram_lines(
     below = _axis(histogram, width, inks, told, height >= _WITH_TAILS) if height > 1 else []
     rows = height - len(below)
     eighths = column_heights(histogram, width, rows * 8, log).tolist()
-    zero = float(histogram.positions(np.zeros(1))[0])
-    styles = [_sign_style(low, high, zero, inks) for low, high in pairwise(np.linspace(0.0, 1.0, width + 1))]
+    of_sign = inks.zero, inks.positive[-1], inks.negative[-1]
+    styles = [of_sign[sign] for sign in column_signs(histogram, width).tolist()]
     lines = [runs([column(count, row) for count in eighths], styles) for row in range(rows - 1, -1, -1)]
     return [*lines, *below]
 
@@ -55,7 +54,7 @@ def bar_rows(histogram: Histogram, width: int, height: int, told: str = "") -> i
     return height if height == 1 else height - len(_axis(histogram, width, Inks(), told, height >= _WITH_TAILS))
 
 
-def column_heights(histogram: Histogram, width: int, most: int, log: bool = False) -> Heights:
+def column_heights(histogram: Histogram, width: int, most: int, log: bool = False) -> Whole:
     """How high the bar in each of `width` columns is [width], of `most`."""
     return bar_heights(per_column(histogram.counts, width, _places(histogram)), most, log)
 
@@ -78,20 +77,32 @@ def per_column(counts: npt.NDArray[np.int64], width: int, places: Floats | None 
     return np.diff(np.interp(np.linspace(0.0, 1.0, width + 1), edges, total))
 
 
-def bar_heights(counts: Floats, most: int, log: bool = False) -> Heights:
+def bar_heights(counts: Floats, most: int, log: bool = False) -> Whole:
     """Whole heights: the largest count gets `most`, the smallest above nothing 1."""
     scaled = np.log1p(counts) if log else counts
     top = scaled.max(initial=0.0)
     if top == 0:
         return np.zeros(len(counts), np.intp)
-    heights: Heights = np.rint(scaled / top * most).astype(np.intp)
+    heights: Whole = np.rint(scaled / top * most).astype(np.intp)
     return np.where(counts > 0, np.maximum(heights, 1), 0)
 
 
-def _sign_style(low: float, high: float, zero: float, inks: Inks) -> Style:
-    if low >= zero:
-        return inks.positive[-1]
-    return inks.negative[-1] if high <= zero else inks.zero
+def column_signs(histogram: Histogram, width: int) -> Whole:
+    """On which side of zero all bins lie that a column shows a part of [width]: -1, 1, or 0 for both."""
+    first, last = _bins_of_columns(histogram, width)
+    return np.where(histogram.edges[first] >= 0, 1, np.where(histogram.edges[last + 1] <= 0, -1, 0))
+
+
+def _bins_of_columns(histogram: Histogram, width: int) -> tuple[Whole, Whole]:
+    """The first and the last bin that each column shows a part of."""
+    bins, columns = len(histogram.counts), np.arange(width)
+    if histogram.scale is HistogramScale.SYMLOG:
+        places = histogram.positions(histogram.edges)
+        first = np.searchsorted(places, columns / width, "right") - 1
+        last = np.searchsorted(places, (columns + 1) / width, "left") - 1
+        return first.clip(0, bins - 1), last.clip(0, bins - 1)
+    first = columns * bins // width
+    return first, first if bins <= width else ((columns + 1) * bins - 1) // width
 
 
 def _axis(histogram: Histogram, width: int, inks: Inks, told: str, with_tails: bool) -> list[Line]:
