@@ -38,7 +38,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> N
             paths.open_regular(tmp_path / name)
     with pytest.raises(InputError, match="can't be opened: No such file"):
         paths.open_regular(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="can't be opened: embedded null byte"):
+    with pytest.raises(InputError, match=r"can't be opened: .*embedded null"):
         paths.open_regular(Path("a\0b"))
     with pytest.raises(InputError, match="is not a regular file"):
         paths.read_bounded(Path("/dev/zero"), 10)

@@ -107,7 +107,7 @@ def _line(code: CodeType, known: Mapping[str, object]) -> int | None:
     steps = list(dis.get_instructions(code))
     for place, step in enumerate(steps):
         if step.argval == _FORWARD and _is_method(step) and _is_of_another(steps, place, known):
-            return _line_of(steps[: place + 1])
+            return _line_of(step)
     return None
 
 
@@ -146,5 +146,5 @@ def _is_method(step: dis.Instruction) -> bool:
     )
 
 
-def _line_of(steps: list[dis.Instruction]) -> int:
-    return next((step.starts_line for step in reversed(steps) if step.starts_line), 0)
+def _line_of(step: dis.Instruction) -> int:
+    return (step.positions and step.positions.lineno) or 0
