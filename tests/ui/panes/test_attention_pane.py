@@ -196,6 +196,7 @@ def test_on_a_short_screen_what_a_cache_costs_has_one_line() -> None:
     *_, last = words = facts(plane, checks, None, 60, short=True).plain.splitlines()
     assert len(words) == 3
     assert last == " cache absorbed 1.12 KiB · naive 80.00 KiB · MHA 64.00 KiB"
+    assert facts(plane, checks, None, 38, short=True).plain.endswith(" cache 1.12 KiB · naive 80.00 KiB")
 
 
 async def test_a_layout_that_cant_be_told_is_explained() -> None:

@@ -151,7 +151,8 @@ def _cache(cost: CacheCost, width: int, short: bool) -> Iterator[Content]:
     if short:
         first, *others = (f"{way.removeprefix('plain ')} {size(byte_count)}" for way, byte_count in ways.items())
         more = (part(f" · {way}", "", rank=2) for way in others)
-        words = [part(" cache of a token, 1 layer: ", " cache ", " ", rank=3), part(first), *more]
+        least = part(first, first.partition(" ")[2], rank=3)
+        words = [part(" cache of a token, 1 layer: ", " cache ", rank=4), least, *more]
         yield Content.styled("".join(fitted(words, width)), "$quiet")
         return
     yield Content.styled(_row("cache", ways, "   for one token", width), "$quiet")
