@@ -122,15 +122,20 @@ def _targets(rows: Sequence[Row]) -> Iterator[str]:
     for row in missed:
         unit = f" {row.unit}" if row.unit else ""
         title = TITLES.get(row.benchmark, row.benchmark)
-        yield f"- {title}: {row.label}, {_number(row.value)}{unit} where {row.target:g}{unit} was aimed at"
+        # A digit more than elsewhere: a miss by a hair is one.
+        yield f"- {title}: {row.label}, {row.value:.4g}{unit} where {row.target:g}{unit} was aimed at"
 
 
 def _machines(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What each file was measured on; what several have in common is said once."""
-    for text, group in groupby(runs, key=_machine):
-        names = dict.fromkeys(TITLES.get(row["benchmark"], row["benchmark"]) for run in group for row in run["rows"])
-        yield f"{text} Measured there: {'; '.join(names)}."
-        yield ""
+    """What each file was measured on, of which something counts; what several have in common is said once."""
+    counts = {row["benchmark"]: place for place, run in enumerate(runs) for row in run["rows"]}
+    for text, group in groupby(enumerate(runs), key=lambda numbered: _machine(numbered[1])):
+        measured = (
+            row["benchmark"] for place, run in group for row in run["rows"] if counts[row["benchmark"]] == place
+        )
+        if names := dict.fromkeys(TITLES.get(name, name) for name in measured):
+            yield f"{text} Measured there: {'; '.join(names)}."
+            yield ""
 
 
 def _machine(run: Mapping[str, Any]) -> str:
