@@ -144,15 +144,21 @@ def test_a_weight_that_spoils_a_later_pass_is_named(monkeypatch: pytest.MonkeyPa
     assert later[0].find("model.embed_tokens@3").provenance.endswith("nan")  # type: ignore[union-attr]
 
 
-def test_records_are_written_down_when_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[int] = []
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The passes whose records a plan has written down."""
+    passes: list[int] = []
     write = _PassPlan._write
 
     def counted(self: _PassPlan, *about: Any) -> None:
-        written.append(about[2])
+        passes.append(about[2])
         write(self, *about)
 
     monkeypatch.setattr(_PassPlan, "_write", counted)
+    return passes
+
+
+def test_records_are_written_down_when_somebody_looks(written: list[int]) -> None:
     made = engine()
     trace = made.run(_PROMPTS, Gate(stops=DEFAULT_STOPS, waits=False))
     assert not written
@@ -206,15 +212,7 @@ def test_values_know_that_they_are_finite() -> None:
     assert all(value.finite for value in trace.values if isinstance(value, TorchValue))
 
 
-def test_runs_follow_the_plans_of_the_first_whose_weights_stood_in_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[int] = []
-    write = _PassPlan._write
-
-    def counted(self: _PassPlan, *about: Any) -> None:
-        written.append(about[2])
-        write(self, *about)
-
-    monkeypatch.setattr(_PassPlan, "_write", counted)
+def test_runs_follow_the_plans_of_the_first_whose_weights_stood_in_the_model(written: list[int]) -> None:
     made = engine()
     recordings = [run(made, later=True) for _ in range(3)]
     assert written == [*range(2, 7), *range(2, 7), *range(7)]
